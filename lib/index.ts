@@ -1,0 +1,3 @@
+export { type ErrorCode, type ErrorDetails, HyperBagelError } from './errors.js';
+export { ERROR_CODES } from './generated/error-codes.js';
+export { version } from './version.js';
