@@ -1,0 +1,30 @@
+import { spawn } from 'node:child_process';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { HyperBagelError } from '../errors.js';
+import { addonInfo, packageRoot } from '../native/load.js';
+
+/** Runs the build script of this package; everything it says goes to stderr. Resolves with its exit status. */
+function runBuildScript(): Promise<number> {
+  const script = path.join(packageRoot(), 'scripts', 'build-addon.mjs');
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [script], { stdio: ['ignore', process.stderr, process.stderr] });
+    child.on('error', reject);
+    child.on('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+export function register(program: Command): void {
+  program
+    .command('build')
+    .description('build the native addon inside the installed package (needs g++ and cmake)')
+    .option('--json', 'print one JSON object')
+    .action(async (options: { json?: true }) => {
+      // The script has already said what is wrong and what to install.
+      if ((await runBuildScript()) !== 0) {
+        throw new HyperBagelError('BACKEND_MISSING', 'the native addon was not built');
+      }
+      const info = addonInfo();
+      process.stdout.write(options.json ? `${JSON.stringify(info)}\n` : `${info.file}\n`);
+    });
+}
