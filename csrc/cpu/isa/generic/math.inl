@@ -1,0 +1,76 @@
+// Arithmetic built on the 16-lane vectors. Every reduction has one fixed order, so results do not depend on who calls.
+
+template <class T>
+static inline V load_as(const T* p) {
+  if constexpr (sizeof(T) == 4)
+    return load(reinterpret_cast<const float*>(p));
+  else
+    return load_bf16(reinterpret_cast<const uint16_t*>(p));
+}
+template <class T>
+static inline V load_as_n(const T* p, int n) {
+  if constexpr (sizeof(T) == 4)
+    return load_n(reinterpret_cast<const float*>(p), n);
+  else
+    return load_bf16_n(reinterpret_cast<const uint16_t*>(p), n);
+}
+template <class T>
+static inline void store_as(T* p, V v) {
+  if constexpr (sizeof(T) == 4)
+    store(reinterpret_cast<float*>(p), v);
+  else
+    store_bf16(reinterpret_cast<uint16_t*>(p), v);
+}
+template <class T>
+static inline void store_as_n(T* p, V v, int n) {
+  if constexpr (sizeof(T) == 4)
+    store_n(reinterpret_cast<float*>(p), v, n);
+  else
+    store_bf16_n(reinterpret_cast<uint16_t*>(p), v, n);
+}
+
+/// ((lane 0 + 8) + (4 + 12)) ... : a fixed tree.
+static inline float reduce_add(V v) {
+  float t[16];
+  store(t, v);
+  for (int step = 8; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) t[i] += t[i + step];
+  return t[0];
+}
+static inline float reduce_max(V v) {
+  float t[16];
+  store(t, v);
+  float m = t[0];
+  for (int i = 1; i < 16; ++i) m = t[i] > m ? t[i] : m;
+  return m;
+}
+
+/// e^x with about 2 ulp; NaN stays NaN (min and max return their second operand then); 0 below -87.33, largest finite result above 88.37. Cody-Waite reduction, degree-5 polynomial on
+/// [-ln 2 / 2, ln 2 / 2] (coefficients of the Cephes library's expf).
+static inline V vexp(V x) {
+  const V low = set1(-87.336544f);
+  const V clamped = vmin(set1(88.376259f), vmax(low, x));
+  const VI n = to_int(mul(clamped, set1(1.44269504088896341f)));
+  const V nf = to_float(n);
+  V r = mac(nf, set1(-0.693359375f), clamped);
+  r = mac(nf, set1(2.12194440e-4f), r);
+  V p = set1(1.9875691500e-4f);
+  p = mac(p, r, set1(1.3981999507e-3f));
+  p = mac(p, r, set1(8.3334519073e-3f));
+  p = mac(p, r, set1(4.1665795894e-2f));
+  p = mac(p, r, set1(1.6666665459e-1f));
+  p = mac(p, r, set1(5.0000001201e-1f));
+  p = mac(p, mul(r, r), add(r, set1(1.0f)));
+  const V scaled = mul(p, as_float(shl<23>(iadd(n, iset1(127)))));
+  return select_lt(x, low, zero(), scaled);
+}
+
+/// 1 / (1 + e^-x)
+static inline V vsigmoid(V x) { return div(set1(1.0f), add(set1(1.0f), vexp(sub(zero(), x)))); }
+static inline V vsilu(V x) { return mul(x, vsigmoid(x)); }
+
+/// 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) = x sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3))
+static inline V vgelu_tanh(V x) {
+  const V cubic = mac(mul(mul(x, x), x), set1(0.044715f), x);
+  return mul(x, vsigmoid(mul(cubic, set1(1.5957691216057308f))));
+}

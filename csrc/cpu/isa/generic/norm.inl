@@ -1,0 +1,78 @@
+// Row norms. Two passes over a row: sums in f32 per lane, lanes in a fixed tree.
+
+template <class T, class G>
+static void rms_norm_row_of(const void* x_, const void* residual_, const void* weight_, void* out_, void* sum_, int64_t d, float eps) {
+  const T *x = static_cast<const T*>(x_), *residual = static_cast<const T*>(residual_);
+  const G* weight = static_cast<const G*>(weight_);
+  T *out = static_cast<T*>(out_), *sum = static_cast<T*>(sum_);
+  V squares = zero();
+  for (int64_t i = 0; i < d; i += W) {
+    const int n = d - i < W ? static_cast<int>(d - i) : W;
+    V h = load_as_n(x + i, n);
+    if (residual) {
+      store_as_n(sum + i, add(h, load_as_n(residual + i, n)), n);
+      h = load_as_n(sum + i, n);  // normalise what was stored, so that a later reader of `sum` sees the same rows
+    }
+    squares = mac(h, h, squares);
+  }
+  const float scale = 1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(d) + eps);
+  const T* h = residual ? sum : x;
+  for (int64_t i = 0; i < d; i += W) {
+    const int n = d - i < W ? static_cast<int>(d - i) : W;
+    store_as_n(out + i, mul(mul(load_as_n(h + i, n), set1(scale)), load_as_n(weight + i, n)), n);
+  }
+}
+
+static void rms_norm_row(int types, const void* x, const void* residual, const void* weight, void* out, void* sum, int64_t d, float eps) {
+  switch (types) {
+    case 0: return rms_norm_row_of<float, float>(x, residual, weight, out, sum, d, eps);
+    case kSecondBf16: return rms_norm_row_of<float, uint16_t>(x, residual, weight, out, sum, d, eps);
+    case kFirstBf16: return rms_norm_row_of<uint16_t, float>(x, residual, weight, out, sum, d, eps);
+    default: return rms_norm_row_of<uint16_t, uint16_t>(x, residual, weight, out, sum, d, eps);
+  }
+}
+
+template <class T, class G>
+static void norm_rope_head_of(const void* x_, const void* weight_, const float* rope, int64_t d, float eps, float* out) {
+  const T* x = static_cast<const T*>(x_);
+  const G* weight = static_cast<const G*>(weight_);
+  V squares = zero();
+  for (int64_t i = 0; i < d; i += W) {
+    const int n = d - i < W ? static_cast<int>(d - i) : W;
+    const V h = load_as_n(x + i, n);
+    squares = mac(h, h, squares);
+  }
+  const V scale = set1(1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(d) + eps));
+  const int64_t half = d / 2;
+  for (int64_t i = 0; i < half; i += W) {
+    const int n = half - i < W ? static_cast<int>(half - i) : W;
+    const V a = mul(mul(load_as_n(x + i, n), scale), load_as_n(weight + i, n));
+    const V b = mul(mul(load_as_n(x + half + i, n), scale), load_as_n(weight + half + i, n));
+    const V c = load_n(rope + i, n), s = load_n(rope + half + i, n);
+    store_n(out + i, sub(mul(a, c), mul(b, s)), n);
+    store_n(out + half + i, add(mul(b, c), mul(a, s)), n);
+  }
+}
+
+static void norm_rope_head(int types, const void* x, const void* weight, const float* rope, int64_t d, float eps, float* out) {
+  switch (types) {
+    case 0: return norm_rope_head_of<float, float>(x, weight, rope, d, eps, out);
+    case kSecondBf16: return norm_rope_head_of<float, uint16_t>(x, weight, rope, d, eps, out);
+    case kFirstBf16: return norm_rope_head_of<uint16_t, float>(x, weight, rope, d, eps, out);
+    default: return norm_rope_head_of<uint16_t, uint16_t>(x, weight, rope, d, eps, out);
+  }
+}
+
+static void widen_row(const void* x, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; i += W) {
+    const int m = n - i < W ? static_cast<int>(n - i) : W;
+    store_n(out + i, load_bf16_n(static_cast<const uint16_t*>(x) + i, m), m);
+  }
+}
+
+static void narrow_row(const float* x, void* out, int64_t n) {
+  for (int64_t i = 0; i < n; i += W) {
+    const int m = n - i < W ? static_cast<int>(n - i) : W;
+    store_bf16_n(static_cast<uint16_t*>(out) + i, load_n(x + i, m), m);
+  }
+}

@@ -1,0 +1,38 @@
+#pragma once
+#include "cpu/verbs.h"
+#include "ops/backend.h"
+
+namespace hb {
+
+extern const Kernel kCpuKernels[kOpCount];
+
+namespace cpu {
+
+inline const Verbs& verbs(const OpContext& cx) { return *static_cast<const Verbs*>(cx.verbs); }
+
+/// The `types` bits of a verb.
+inline int types(const TensorView& first, const TensorView& second) {
+  return (first.dtype == DType::bf16 ? kFirstBf16 : 0) | (second.dtype == DType::bf16 ? kSecondBf16 : 0);
+}
+
+/// Address of element `index` of a plain tensor.
+inline void* at(const TensorView& t, int64_t index) {
+  return static_cast<char*>(t.data) + index * static_cast<int64_t>(bytes_of(t.dtype));
+}
+
+inline int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+inline int64_t clamp_index(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
+
+/// Every kernel of this folder, typed by its op's struct.
+#define HB_DECLARE(name, type) Status name##_cpu(const OpContext& cx, const type& a);
+HB_OPS(HB_DECLARE)
+#undef HB_DECLARE
+
+// Scratch sizes of those that need some.
+size_t linear_workspace(const Linear& a, int workers);
+size_t paged_attention_workspace(const PagedAttention& a, int workers);
+size_t dense_attention_workspace(const DenseAttention& a, int workers);
+size_t qk_norm_rope_append_workspace(const QkNormRopeAppend& a, int workers);
+
+}  // namespace cpu
+}  // namespace hb

@@ -1,0 +1,79 @@
+#pragma once
+// The small table of row and tile functions that differ by instruction set. Ops in cpu/*.cpp split work and call these, one
+// call per row or tile. Files under cpu/isa are sealed: they include this header, <immintrin.h> and <string.h>, nothing else,
+// because an inline function of a shared header, compiled with wide instructions, could win at link time and crash an old CPU.
+#include <stddef.h>
+#include <stdint.h>
+
+namespace hb::cpu {
+
+/// Bits of a `types` argument: which of a verb's float operands are bf16 (the others are f32).
+enum Types : int { kFirstBf16 = 1, kSecondBf16 = 2, kThirdBf16 = 4 };
+
+/// One tile of x W^T: `rows` rows of x against up to four panels of 16 weight rows, K in order, accumulated in f32.
+struct LinearTile {
+  const void* x;            ///< [rows, stride] f32, or bf16 when `dot`; columns at or beyond k are zero up to the padding
+  int64_t x_stride;         ///< elements
+  int64_t rows;
+  int64_t k;                ///< columns of the weight, unpadded
+  const void* panel[4];
+  int panels;
+  int weight_bf16;          ///< panels are [k / 2][16][2] bf16, else [k][16] f32
+  int dot;                  ///< both are bf16 and the instruction set multiplies them so
+  float* out;               ///< [rows, 64]: 16 columns per panel
+};
+
+struct LinearEpilogue {
+  const float* acc;         ///< [rows, 64]
+  int64_t rows;
+  int64_t columns;          ///< live columns of out, at most 64 (32 for swiglu)
+  const void* bias;         ///< of the first column, or null
+  int bias_bf16;
+  const void* bias_up;      ///< swiglu: bias of the first up column, or null
+  int activation;           ///< enum Activation
+  const void* residual;     ///< first element, or null; same dtype and stride as out
+  void* out;
+  int64_t out_stride;       ///< elements
+  int out_bf16;
+};
+
+/// Up to four query rows that share keys and values.
+struct AttentionRows {
+  const float* q;           ///< [rows, d]
+  int rows;
+  int64_t d;
+  float scale;
+  int bf16;                 ///< dtype of k and v tiles
+  const void* const* k;     ///< per tile of 64 slots: [d, 64]
+  const void* const* v;     ///< per tile of 64 slots: [64, v_stride]
+  int64_t v_stride;         ///< elements
+  const int64_t* visible;   ///< per row: slots 0 .. visible - 1 are seen
+  const int64_t* own;       ///< per row: first and one past the last of a second range, at or beyond visible; may be empty
+  const uint32_t* ancestors;  ///< per row 4 words that pick slots of the second range, or null: all of it
+  float* scores;            ///< [rows, score_stride]
+  int64_t score_stride;     ///< at least 64 * tiles
+  float* out;               ///< [rows, d]
+};
+
+/// The one list of verbs: name, return type, arguments.
+#define HB_VERBS(X)                                                                                                       \
+  X(rms_norm_row, void, (int types, const void* x, const void* residual, const void* weight, void* out, void* sum, int64_t d, \
+                         float eps))                                                                                      \
+  X(norm_rope_head, void, (int types, const void* x, const void* weight, const float* rope, int64_t d, float eps, float* out)) \
+  X(widen_row, void, (const void* bf16, float* out, int64_t n))                                                           \
+  X(narrow_row, void, (const float* x, void* bf16, int64_t n))                                                            \
+  X(linear_tile, void, (const LinearTile& tile))                                                                          \
+  X(linear_epilogue, void, (const LinearEpilogue& e))                                                                     \
+  X(attend, void, (const AttentionRows& a))
+
+struct Verbs {
+  const char* name;     ///< as in HYPER_BAGEL_ISA
+  int dot;              ///< linear_tile multiplies bf16 by bf16
+  int tile_rows;        ///< x is staged in multiples of this many rows for the dot path (16 for tile registers)
+  void (*enter)();      ///< prepares the calling thread, may be null
+#define HB_MEMBER(name, result, arguments) result(*name) arguments;
+  HB_VERBS(HB_MEMBER)
+#undef HB_MEMBER
+};
+
+}  // namespace hb::cpu
