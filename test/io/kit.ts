@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import type { ErrorCode } from '../../lib/errors.js';
+import { HyperBagelError } from '../../lib/errors.js';
+
+/** A folder for one test file, removed when its tests are done. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'hyper-bagel-io-'));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** The error an action fails with; fails the test when it succeeds or fails with anything but ours. */
+export async function failure(action: () => unknown): Promise<HyperBagelError> {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof HyperBagelError) return error;
+    throw new Error('not a HyperBagelError', { cause: error });
+  }
+  throw new Error('nothing was thrown');
+}
+
+/** The code an action fails with. */
+export async function failureCode(action: () => unknown): Promise<ErrorCode> {
+  return (await failure(action)).code;
+}
+
+/** Uniform numbers in [0, 1) from a seed (mulberry32), so that a failing case can be repeated. */
+export function randomFrom(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A copy with one of: cut short, some bytes replaced, one bit flipped, a slice removed or repeated. */
+export function damage(bytes: Uint8Array, random: () => number): Uint8Array {
+  const at = () => Math.floor(random() * bytes.length);
+  const copy = bytes.slice();
+  const kind = Math.floor(random() * 5);
+  if (kind === 0) return copy.subarray(0, at());
+  if (kind === 1) {
+    for (let n = 1 + Math.floor(random() * 4); n > 0; n--) copy[at()] = Math.floor(random() * 256);
+    return copy;
+  }
+  if (kind === 2) {
+    const i = at();
+    copy[i] = (copy[i] ?? 0) ^ (1 << Math.floor(random() * 8));
+    return copy;
+  }
+  const [from = 0, to = 0] = [at(), at()].sort((a, b) => a - b);
+  return Buffer.concat([copy.subarray(0, kind === 3 ? from : to), copy.subarray(kind === 3 ? to : from)]);
+}
