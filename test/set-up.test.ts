@@ -33,14 +33,17 @@ beforeEach(() => {
   writeFileSync(path.join(project, 'csrc/core/answer.cpp'), 'int answer() { return 42; }\n');
   writeFileSync(
     path.join(project, 'bindings/addon.cpp'),
-    `#include <napi.h>
+    // Plain Node-API compiles in a fraction of the time of its C++ wrapper.
+    `#include <node_api.h>
 int answer();
-static Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  exports.Set("answer", Napi::Number::New(env, answer()));
-  exports.Set("version", Napi::String::New(env, HB_VERSION));
+NAPI_MODULE_INIT() {
+  napi_value number, text;
+  napi_create_int32(env, answer(), &number);
+  napi_create_string_utf8(env, HB_VERSION, NAPI_AUTO_LENGTH, &text);
+  napi_set_named_property(env, exports, "answer", number);
+  napi_set_named_property(env, exports, "version", text);
   return exports;
 }
-NODE_API_MODULE(hyper_bagel, Init)
 `,
   );
 });
