@@ -4,7 +4,8 @@
 
 namespace hb {
 
-extern const Kernel kCpuKernels[kOpCount];
+/// The backend's entry for an op.
+const Kernel* cpu_kernel(Op op);
 
 namespace cpu {
 

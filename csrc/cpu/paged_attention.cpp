@@ -1,0 +1,110 @@
+#include "cpu/kernels.h"
+
+namespace hb::cpu {
+
+namespace {
+
+constexpr int kBlock = 4;  ///< query rows per verb call
+
+/// Scratch of one worker.
+struct Layout {
+  int64_t scores, out, q, k_tiles, v_tiles, bytes;
+  Layout(int64_t d, int64_t table) {
+    scores = 0;
+    out = scores + kBlock * table * kPageSlots * 4;
+    q = out + round_up(kBlock * d * 4, 64);
+    k_tiles = q + round_up(kBlock * d * 4, 64);
+    v_tiles = k_tiles + round_up(table * 8, 64);
+    bytes = v_tiles + round_up(table * 8, 64);
+  }
+};
+
+}  // namespace
+
+size_t paged_attention_workspace(const PagedAttention& a, int workers) {
+  return static_cast<size_t>(workers * Layout(a.q.dims[2], a.page_table.dims[1]).bytes);
+}
+
+Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
+  const int64_t n = live_rows(a.rows, a.q.dims[0]), h = a.q.dims[1], d = a.q.dims[2], g = a.k_cache.dims[1];
+  const int64_t pages = a.k_cache.dims[0], batch = a.page_table.dims[0], table = a.page_table.dims[1];
+  const int64_t per_group = h / g, pairs = n * per_group, slots = table * kPageSlots;
+  const bool bf16 = a.q.dtype == DType::bf16;
+  const Layout layout(d, table);
+  auto seq_of = [&](int64_t row) { return batch > 0 ? clamp_index(a.seq.as<const int32_t>()[row], batch) : -1; };
+  auto clamp_slot = [&](int64_t s) { return s < 0 ? 0 : s > slots ? slots : s; };
+  bool clamped = false;
+  for (int64_t row = 0; row < n; ++row) {
+    const int64_t seq = a.seq.as<const int32_t>()[row], seen = a.visible.as<const int32_t>()[row];
+    clamped = clamped || seq < 0 || seq >= batch || seen < 0 || seen > slots;
+  }
+  if (clamped) *cx.flags |= kFlagIndexClamped;
+
+  // A unit is a key/value head and a block of (row, query head) pairs that share it.
+  const int64_t blocks = (pairs + kBlock - 1) / kBlock;
+  parallel_for(cx, g * blocks, [&](int64_t unit, int worker) {
+    char* mine = static_cast<char*>(cx.scratch) + worker * layout.bytes;
+    const int64_t group = unit / blocks, end = (unit % blocks + 1) * kBlock < pairs ? (unit % blocks + 1) * kBlock : pairs;
+    for (int64_t first = unit % blocks * kBlock; first < end;) {
+      const int64_t seq = seq_of(first / per_group);
+      AttentionRows rows{};
+      int64_t visible[kBlock], own[2 * kBlock], longest = 0;
+      uint32_t ancestors[4 * kBlock] = {};
+      float* q = reinterpret_cast<float*>(mine + layout.q);
+      for (; first + rows.rows < end; ++rows.rows) {
+        const int64_t pair = first + rows.rows, row = pair / per_group;
+        const int i = rows.rows;
+        if (seq_of(row) != seq) break;
+        visible[i] = seq < 0 ? 0 : clamp_slot(a.visible.as<const int32_t>()[row]);
+        own[2 * i] = own[2 * i + 1] = visible[i];
+        if (a.own && seq >= 0) {
+          const int32_t* range = a.own.as<const int32_t>() + 2 * row;
+          const int64_t lo = clamp_slot(range[0]), hi = clamp_slot(range[1]);
+          own[2 * i] = lo < visible[i] ? visible[i] : lo;
+          own[2 * i + 1] = hi < own[2 * i] ? own[2 * i] : hi;
+        }
+        if (a.ancestors) std::memcpy(ancestors + 4 * i, a.ancestors.as<const int32_t>() + 4 * row, 16);
+        longest = own[2 * i + 1] > longest ? own[2 * i + 1] : longest;
+        const void* from = at(a.q, (row * h + group * per_group + pair % per_group) * d);
+        if (bf16)
+          verbs(cx).widen_row(from, q + i * d, d);
+        else
+          std::memcpy(q + i * d, from, static_cast<size_t>(d) * 4);
+      }
+      const void** k = reinterpret_cast<const void**>(mine + layout.k_tiles);
+      const void** v = reinterpret_cast<const void**>(mine + layout.v_tiles);
+      for (int64_t t = 0; t < (longest + kPageSlots - 1) / kPageSlots; ++t) {
+        const int64_t page = clamp_index(a.page_table.as<const int32_t>()[seq * table + t], pages);
+        k[t] = v[t] = nullptr;
+        if (pages == 0) continue;
+        k[t] = at(a.k_cache, (page * g + group) * d * kPageSlots);
+        v[t] = at(a.v_cache, (page * g + group) * kPageSlots * d);
+      }
+      rows.q = q;
+      rows.d = d;
+      rows.scale = static_cast<float>(a.scale);
+      rows.bf16 = bf16;
+      rows.k = k, rows.v = v;
+      rows.v_stride = d;
+      rows.visible = visible;
+      rows.own = own;
+      rows.ancestors = a.ancestors ? ancestors : nullptr;
+      rows.scores = reinterpret_cast<float*>(mine + layout.scores);
+      rows.score_stride = slots;
+      rows.out = reinterpret_cast<float*>(mine + layout.out);
+      verbs(cx).attend(rows);
+      for (int i = 0; i < rows.rows; ++i) {
+        const int64_t pair = first + i, row = pair / per_group;
+        void* to = at(a.out, (row * h + group * per_group + pair % per_group) * d);
+        if (bf16)
+          verbs(cx).narrow_row(rows.out + i * d, to, d);
+        else
+          std::memcpy(to, rows.out + i * d, static_cast<size_t>(d) * 4);
+      }
+      first += rows.rows;
+    }
+  });
+  return Status::success();
+}
+
+}  // namespace hb::cpu
