@@ -1,4 +1,4 @@
-import { HyperBagelError } from '../errors.js';
+import { badModel, isObject, MAX_TEXT_BYTES, parseObject } from './model-file.js';
 
 /**
  * Element types a safetensors file may hold, with their size in bytes and the typed array that carries them here.
@@ -41,14 +41,6 @@ export interface SafetensorsHeader {
   readonly fileBytes: number;
 }
 
-/** The format's own limit, so that a damaged length cannot make the reader allocate more. */
-export const MAX_HEADER_BYTES = 100e6;
-
-/** A `BAD_MODEL` error about one file. */
-export function badModel(path: string, problem: string, details: { operand?: string; cause?: unknown } = {}) {
-  return new HyperBagelError('BAD_MODEL', `${path}: ${problem}`, { operand: path, ...details });
-}
-
 /**
  * The header's length in bytes, from the first 8 bytes of the file (u64, little-endian).
  *
@@ -57,8 +49,8 @@ export function badModel(path: string, problem: string, details: { operand?: str
 export function headerLength(path: string, prefix: Uint8Array, fileBytes: number): number {
   if (prefix.byteLength < 8) throw badModel(path, `not a safetensors file: ${fileBytes} bytes, a header needs 8`);
   const length = new DataView(prefix.buffer, prefix.byteOffset, 8).getBigUint64(0, true);
-  if (length > BigInt(MAX_HEADER_BYTES)) {
-    throw badModel(path, `not a safetensors file: header length ${length} is above ${MAX_HEADER_BYTES}`);
+  if (length > BigInt(MAX_TEXT_BYTES)) {
+    throw badModel(path, `not a safetensors file: header length ${length} is above ${MAX_TEXT_BYTES}`);
   }
   if (length > BigInt(fileBytes - 8)) {
     throw badModel(path, `truncated: header of ${length} bytes in a file of ${fileBytes}`);
@@ -82,53 +74,6 @@ export function parseHeader(path: string, text: Uint8Array, fileBytes: number): 
   }
   checkLayout(path, tensors, dataStart, fileBytes);
   return { path, tensors, metadata, fileBytes };
-}
-
-/**
- * Parses JSON that must be one object without repeated keys (`JSON.parse` alone would keep the last of them).
- *
- * @throws HyperBagelError `BAD_MODEL`.
- */
-export function parseObject(path: string, bytes: Uint8Array): Record<string, unknown> {
-  let text: string;
-  let value: unknown;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw badModel(path, `not valid JSON: ${cause instanceof Error ? cause.message : cause}`, { cause });
-  }
-  if (!isObject(value)) throw badModel(path, 'JSON must be an object');
-  const duplicate = findDuplicateKey(text);
-  if (duplicate !== undefined) throw badModel(path, `'${duplicate}' appears twice`, { operand: duplicate });
-  return value;
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** The first key that an object of this valid JSON text repeats. */
-function findDuplicateKey(json: string): string | undefined {
-  const open: (Set<string> | undefined)[] = []; // keys of each open object; undefined for an array
-  for (let i = 0; i < json.length; i++) {
-    const char = json[i];
-    if (char === '{') open.push(new Set());
-    else if (char === '[') open.push(undefined);
-    else if (char === '}' || char === ']') open.pop();
-    else if (char === '"') {
-      const start = i;
-      for (i++; json[i] !== '"'; i++) if (json[i] === '\\') i++;
-      let next = i + 1;
-      while (' \t\n\r'.includes(json[next] ?? '.')) next++;
-      if (json[next] !== ':') continue; // a value
-      const key = JSON.parse(json.slice(start, i + 1)) as string;
-      const keys = open.at(-1);
-      if (keys?.has(key)) return key;
-      keys?.add(key);
-    }
-  }
-  return undefined;
 }
 
 function checkMetadata(path: string, value: unknown): Record<string, string> {

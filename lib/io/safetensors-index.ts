@@ -1,8 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { HyperBagelError } from '../errors.js';
-import { ioError } from './file-error.js';
-import { badModel, isObject, MAX_HEADER_BYTES, parseObject, type TensorEntry } from './safetensors-header.js';
+import { badModel, fileExists, isObject, readJsonObject } from './model-file.js';
+import type { TensorEntry } from './safetensors-header.js';
 import { readHeader } from './safetensors-read.js';
 
 /** The tensors of a model part that is one file or several shards. */
@@ -27,24 +26,16 @@ export interface ModelFiles {
 export async function openModelFiles(dir: string, stem: string): Promise<ModelFiles> {
   const single = join(dir, `${stem}.safetensors`);
   const index = `${single}.index.json`;
-  if ((await sizeOf(single)) !== undefined) return merge([await readHeader(single)]);
-  const indexBytes = await sizeOf(index);
-  if (indexBytes === undefined) {
-    throw new HyperBagelError(
-      'BAD_MODEL',
-      `${dir} holds neither ${stem}.safetensors nor ${stem}.safetensors.index.json`,
-      {
-        operand: dir,
-        expected: `${stem}.safetensors`,
-      },
-    );
+  if (await fileExists(single)) return merge([await readHeader(single)]);
+  if (!(await fileExists(index))) {
+    const problem = `${dir} holds neither ${stem}.safetensors nor ${stem}.safetensors.index.json`;
+    throw new HyperBagelError('BAD_MODEL', problem, { operand: dir, expected: `${stem}.safetensors` });
   }
-  if (indexBytes > MAX_HEADER_BYTES) throw badModel(index, `${indexBytes} bytes, at most ${MAX_HEADER_BYTES}`);
-  const places = checkWeightMap(index, parseObject(index, await readWhole(index)));
+  const places = checkWeightMap(index, await readJsonObject(index));
   const headers = [];
   for (const name of [...new Set(places.values())].sort()) {
     const path = join(dir, name);
-    if ((await sizeOf(path)) === undefined) throw badModel(index, `shard ${name} is missing`, { operand: name });
+    if (!(await fileExists(path))) throw badModel(index, `shard ${name} is missing`, { operand: name });
     headers.push({ ...(await readHeader(path)), name });
   }
   for (const header of headers) {
@@ -86,23 +77,4 @@ function checkWeightMap(index: string, root: Record<string, unknown>): Map<strin
     places.set(tensor, file);
   }
   return places;
-}
-
-/** Size in bytes, undefined when the file does not exist. */
-async function sizeOf(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-      return undefined;
-    throw ioError('read', path, error);
-  }
-}
-
-async function readWhole(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    throw ioError('read', path, error);
-  }
 }
