@@ -17,11 +17,13 @@ export class Tokenizer {
   /** Highest id plus one. A model may have more rows than this, never fewer. */
   readonly vocabSize: number;
   readonly #library: Library;
-  /** Per id what it stands for; undefined where an id is not used. */
-  readonly #bytes: readonly (Uint8Array | undefined)[];
-  readonly #special: ReadonlySet<number>;
+  /** Per id its token as the vocabulary spells it; undefined where an id is not used. */
+  readonly #spellings: readonly (string | undefined)[];
+  /** Per id the bytes it stands for, made when first asked for: most of a large vocabulary never is. */
+  readonly #bytes: (Uint8Array | undefined)[] = [];
+  readonly #files: TokenizerFiles;
 
-  private constructor(library: Library, bytes: (Uint8Array | undefined)[], files: TokenizerFiles) {
+  private constructor(library: Library, files: TokenizerFiles) {
     const id = (token: string): number => {
       const found = files.added.get(token);
       if (found === undefined) throw new HyperBagelError('BAD_MODEL', `no special token ${token}`, { operand: token });
@@ -31,10 +33,12 @@ export class Tokenizer {
     this.eos = id('<|im_end|>');
     this.visionStart = id('<|vision_start|>');
     this.visionEnd = id('<|vision_end|>');
-    this.vocabSize = bytes.length;
+    const spellings: (string | undefined)[] = [];
+    for (const [token, id] of [...files.vocab, ...files.added]) spellings[id] = token;
+    this.vocabSize = spellings.length;
     this.#library = library;
-    this.#bytes = bytes;
-    this.#special = files.special;
+    this.#spellings = spellings;
+    this.#files = files;
   }
 
   /**
@@ -49,10 +53,7 @@ export class Tokenizer {
     try {
       const config = { tokenizer_class: 'Qwen2Tokenizer', clean_up_tokenization_spaces: false };
       const library = new Library(files.definition, config);
-      const bytes: (Uint8Array | undefined)[] = [];
-      for (const [token, id] of files.vocab) bytes[id] = bytesOf(token);
-      for (const [token, id] of files.added) bytes[id] = Buffer.from(token);
-      const tokenizer = new Tokenizer(library, bytes, files);
+      const tokenizer = new Tokenizer(library, files);
       tokenizer.#probe();
       return tokenizer;
     } catch (cause) {
@@ -89,7 +90,7 @@ export class Tokenizer {
 
   /** Whether an id is a special token: control, not text. */
   isSpecial(id: number): boolean {
-    return this.#special.has(id);
+    return this.#files.special.has(id);
   }
 
   /**
@@ -104,6 +105,9 @@ export class Tokenizer {
         got: String(id),
       });
     }
+    const token = this.#spellings[id];
+    if (token === undefined) return undefined;
+    this.#bytes[id] ??= this.#files.added.has(token) ? Buffer.from(token) : bytesOf(token);
     return this.#bytes[id];
   }
 
