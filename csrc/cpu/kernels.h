@@ -33,6 +33,8 @@ HB_OPS(HB_DECLARE)
 size_t linear_workspace(const Linear& a, int workers);
 size_t paged_attention_workspace(const PagedAttention& a, int workers);
 size_t dense_attention_workspace(const DenseAttention& a, int workers);
+size_t conv2d_workspace(const Conv2d& a, int workers);
+size_t group_norm_workspace(const GroupNorm& a, int workers);
 size_t qk_norm_rope_append_workspace(const QkNormRopeAppend& a, int workers);
 
 }  // namespace cpu

@@ -19,6 +19,17 @@ constexpr Table make() {
   HB_W(linear, Linear);
   HB_W(qk_norm_rope_append, QkNormRopeAppend);
   HB_W(paged_attention, PagedAttention);
+  HB_K(layer_norm, LayerNorm);
+  HB_W(dense_attention, DenseAttention);
+  HB_W(conv2d, Conv2d);
+  HB_K(conv_weight, ConvWeight);
+  HB_W(group_norm, GroupNorm);
+  HB_K(upsample_nearest, UpsampleNearest);
+  HB_K(patchify, Patchify);
+  HB_K(unpatchify, Unpatchify);
+  HB_K(normalize_pixels, NormalizePixels);
+  HB_K(denormalize_pixels, DenormalizePixels);
+  HB_K(vae_latent, VaeLatent);
 #undef HB_K
 #undef HB_W
   return t;

@@ -21,6 +21,7 @@ struct LinearTile {
   int weight_bf16;          ///< panels are [k / 2][16][2] bf16, else [k][16] f32
   int dot;                  ///< both are bf16 and the instruction set multiplies them so
   float* out;               ///< [rows, 64]: 16 columns per panel
+  int resume = 0;           ///< go on from the sums in `out`, as one chain with the columns before (K in blocks)
 };
 
 struct LinearEpilogue {
@@ -55,6 +56,18 @@ struct AttentionRows {
   float* out;               ///< [rows, d]
 };
 
+/// Output columns of one group-norm pass over neighbouring pixels.
+struct GroupNormPixels {
+  const void* x;       ///< [pixels, channels]
+  void* out;           ///< [pixels, channels], dtype of x
+  int bf16;            ///< dtype of x
+  int64_t pixels, channels;
+  const float* mean;   ///< [channels]: of the channel's group
+  const float* scale;  ///< [channels]: weight / standard deviation
+  const float* bias;   ///< [channels]
+  int swish;
+};
+
 /// The one list of verbs: name, return type, arguments.
 #define HB_VERBS(X)                                                                                                       \
   X(rms_norm_row, void, (int types, const void* x, const void* residual, const void* weight, void* out, void* sum, int64_t d, \
@@ -64,7 +77,14 @@ struct AttentionRows {
   X(narrow_row, void, (const float* x, void* bf16, int64_t n))                                                            \
   X(linear_tile, void, (const LinearTile& tile))                                                                          \
   X(linear_epilogue, void, (const LinearEpilogue& e))                                                                     \
-  X(attend, void, (const AttentionRows& a))
+  X(attend, void, (const AttentionRows& a))                                                                               \
+  X(softmax_row, float, (float* s, int64_t n, float scale))                                                               \
+  X(layer_norm_row, void, (int types, const void* x, const void* weight, const void* bias, void* out, int64_t d, float eps)) \
+  X(channel_moments, void, (int bf16, const void* x, int64_t pixels, int64_t channels, float* sum, float* squares))       \
+  X(group_norm_pixels, void, (const GroupNormPixels& g))                                                                  \
+  X(affine_row, void, (int types, const void* x, void* out, int64_t n, float scale, float shift))                         \
+  X(latent_row, void, (int bf16, const void* mean, const void* logvar, const void* noise, void* out, int64_t n, float scale, \
+                       float shift))
 
 struct Verbs {
   const char* name;     ///< as in HYPER_BAGEL_ISA

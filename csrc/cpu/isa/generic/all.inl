@@ -4,3 +4,4 @@
 #include "cpu/isa/generic/attention.inl"
 #include "cpu/isa/generic/linear.inl"
 #include "cpu/isa/generic/norm.inl"
+#include "cpu/isa/generic/vision.inl"

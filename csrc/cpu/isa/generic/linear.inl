@@ -2,10 +2,15 @@
 // on the rows beside it nor on the tile's size.
 
 template <int R, int P>
+static inline void tile_start(const LinearTile& t, int64_t row, V (&acc)[R][P]) {
+  for (int r = 0; r < R; ++r)
+    for (int p = 0; p < P; ++p) acc[r][p] = t.resume ? load(t.out + (row + r) * 64 + p * 16) : zero();
+}
+
+template <int R, int P>
 static inline void tile_f32(const LinearTile& t, int64_t row) {
   V acc[R][P];
-  for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) acc[r][p] = zero();
+  tile_start<R, P>(t, row, acc);
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; ++k) {
     V w[P];
@@ -22,8 +27,7 @@ static inline void tile_f32(const LinearTile& t, int64_t row) {
 template <int R, int P>
 static inline void tile_bf16(const LinearTile& t, int64_t row) {
   V acc[R][P];
-  for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) acc[r][p] = zero();
+  tile_start<R, P>(t, row, acc);
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; k += 2) {
     V even[P], odd[P];
@@ -42,8 +46,7 @@ static inline void tile_bf16(const LinearTile& t, int64_t row) {
 template <int R, int P>
 static inline void tile_dot(const LinearTile& t, int64_t row) {
   V acc[R][P];
-  for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) acc[r][p] = zero();
+  tile_start<R, P>(t, row, acc);
   const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; k += 2) {
     VI w[P];

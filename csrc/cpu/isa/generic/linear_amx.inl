@@ -6,10 +6,18 @@ static void amx_block(const LinearTile& t, int64_t row, int panel) {
   const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * t.x_stride;
   const uint16_t* w0 = static_cast<const uint16_t*>(t.panel[panel]);
   const uint16_t* w1 = Columns > 1 ? static_cast<const uint16_t*>(t.panel[panel + 1]) : nullptr;
-  TILE_ZERO(0);
-  if (Columns > 1) TILE_ZERO(1);
-  if (Rows > 1) TILE_ZERO(2);
-  if (Rows > 1 && Columns > 1) TILE_ZERO(3);
+  float* out = t.out + row * 64 + panel * 16;
+  if (t.resume) {
+    TILE_LOAD(0, out, 256);
+    if (Columns > 1) TILE_LOAD(1, out + 16, 256);
+    if (Rows > 1) TILE_LOAD(2, out + 16 * 64, 256);
+    if (Rows > 1 && Columns > 1) TILE_LOAD(3, out + 16 * 64 + 16, 256);
+  } else {
+    TILE_ZERO(0);
+    if (Columns > 1) TILE_ZERO(1);
+    if (Rows > 1) TILE_ZERO(2);
+    if (Rows > 1 && Columns > 1) TILE_ZERO(3);
+  }
   for (int64_t k = 0; k < t.k; k += 32) {
     TILE_LOAD(4, x + k, t.x_stride * 2);
     TILE_LOAD(6, w0 + k * 16, 64);
@@ -24,7 +32,6 @@ static void amx_block(const LinearTile& t, int64_t row, int panel) {
       if (Columns > 1) TILE_DOT(3, 5, 7);
     }
   }
-  float* out = t.out + row * 64 + panel * 16;
   TILE_STORE(0, out, 256);
   if (Columns > 1) TILE_STORE(1, out + 16, 256);
   if (Rows > 1) TILE_STORE(2, out + 16 * 64, 256);

@@ -29,6 +29,22 @@ static inline void store_as_n(T* p, V v, int n) {
     store_bf16_n(reinterpret_cast<uint16_t*>(p), v, n);
 }
 
+/// Whole vectors take the plain instruction: masked bf16 accesses are slow without AVX-512.
+template <class T>
+static inline V load_part(const T* p, int n) {
+  return n == W ? load_as(p) : load_as_n(p, n);
+}
+template <class T>
+static inline void store_part(T* p, V v, int n) {
+  n == W ? store_as(p, v) : store_as_n(p, v, n);
+}
+/// Lanes at or beyond n become zero.
+static inline V first_lanes(V v, int n) {
+  float t[W] = {};
+  store_n(t, v, n);
+  return load(t);
+}
+
 /// ((lane 0 + 8) + (4 + 12)) ... : a fixed tree.
 static inline float reduce_add(V v) {
   float t[16];

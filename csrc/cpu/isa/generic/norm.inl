@@ -76,3 +76,86 @@ static void narrow_row(const float* x, void* out, int64_t n) {
     store_bf16_n(static_cast<uint16_t*>(out) + i, load_n(x + i, m), m);
   }
 }
+
+template <class T, class G>
+static void layer_norm_row_of(const void* x_, const void* weight_, const void* bias_, void* out_, int64_t d, float eps) {
+  const T* x = static_cast<const T*>(x_);
+  const G *weight = static_cast<const G*>(weight_), *bias = static_cast<const G*>(bias_);
+  T* out = static_cast<T*>(out_);
+  V sum = zero(), squares = zero();
+  for (int64_t i = 0; i < d; i += W) sum = add(sum, load_part(x + i, d - i < W ? static_cast<int>(d - i) : W));
+  const V mean = set1(reduce_add(sum) / static_cast<float>(d));
+  for (int64_t i = 0; i < d; i += W) {
+    const int n = d - i < W ? static_cast<int>(d - i) : W;
+    V h = sub(load_part(x + i, n), mean);
+    if (n < W) h = first_lanes(h, n);
+    squares = mac(h, h, squares);
+  }
+  const V scale = set1(1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(d) + eps));
+  for (int64_t i = 0; i < d; i += W) {
+    const int n = d - i < W ? static_cast<int>(d - i) : W;
+    const V h = mul(sub(load_part(x + i, n), mean), scale);
+    store_part(out + i, mac(h, load_part(weight + i, n), load_part(bias + i, n)), n);
+  }
+}
+
+static void layer_norm_row(int types, const void* x, const void* weight, const void* bias, void* out, int64_t d, float eps) {
+  switch (types) {
+    case 0: return layer_norm_row_of<float, float>(x, weight, bias, out, d, eps);
+    case kSecondBf16: return layer_norm_row_of<float, uint16_t>(x, weight, bias, out, d, eps);
+    case kFirstBf16: return layer_norm_row_of<uint16_t, float>(x, weight, bias, out, d, eps);
+    default: return layer_norm_row_of<uint16_t, uint16_t>(x, weight, bias, out, d, eps);
+  }
+}
+
+/// Per channel: the sum over the pixels, and the sum of squared distances to the mean of these pixels.
+template <class T, int C>
+static inline void channel_moments_block(const T* x, int64_t pixels, int64_t channels, int n, float* sum, float* squares) {
+  V s[C], q[C];
+  for (int c = 0; c < C; ++c) s[c] = q[c] = zero();
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int c = 0; c < C; ++c) s[c] = add(s[c], load_part(x + p * channels + c * W, c + 1 < C ? W : n));
+  V mean[C];
+  for (int c = 0; c < C; ++c) mean[c] = div(s[c], set1(static_cast<float>(pixels)));
+  for (int64_t p = 0; p < pixels; ++p)
+    for (int c = 0; c < C; ++c) {
+      const V h = sub(load_part(x + p * channels + c * W, c + 1 < C ? W : n), mean[c]);
+      q[c] = mac(h, h, q[c]);
+    }
+  for (int c = 0; c < C; ++c) {
+    store_part(sum + c * W, s[c], c + 1 < C ? W : n);
+    store_part(squares + c * W, q[c], c + 1 < C ? W : n);
+  }
+}
+
+template <class T>
+static void channel_moments_of(const void* x_, int64_t pixels, int64_t channels, float* sum, float* squares) {
+  const T* x = static_cast<const T*>(x_);
+  int64_t c = 0;
+  for (; c + 4 * W <= channels; c += 4 * W) channel_moments_block<T, 4>(x + c, pixels, channels, W, sum + c, squares + c);
+  for (; c < channels; c += W)
+    channel_moments_block<T, 1>(x + c, pixels, channels, channels - c < W ? static_cast<int>(channels - c) : W, sum + c, squares + c);
+}
+
+static void channel_moments(int bf16, const void* x, int64_t pixels, int64_t channels, float* sum, float* squares) {
+  return bf16 ? channel_moments_of<uint16_t>(x, pixels, channels, sum, squares)
+              : channel_moments_of<float>(x, pixels, channels, sum, squares);
+}
+
+template <class T, int Swish>
+static void group_norm_pixels_of(const GroupNormPixels& g) {
+  const T* x = static_cast<const T*>(g.x);
+  T* out = static_cast<T*>(g.out);
+  for (int64_t p = 0; p < g.pixels; ++p, x += g.channels, out += g.channels)
+    for (int64_t c = 0; c < g.channels; c += W) {
+      const int n = g.channels - c < W ? static_cast<int>(g.channels - c) : W;
+      const V h = sub(load_part(x + c, n), load_part(g.mean + c, n));
+      const V y = mac(h, load_part(g.scale + c, n), load_part(g.bias + c, n));
+      store_part(out + c, Swish ? vsilu(y) : y, n);
+    }
+}
+
+static void group_norm_pixels(const GroupNormPixels& g) {
+  if (g.bf16) return g.swish ? group_norm_pixels_of<uint16_t, 1>(g) : group_norm_pixels_of<uint16_t, 0>(g);
+  return g.swish ? group_norm_pixels_of<float, 1>(g) : group_norm_pixels_of<float, 0>(g);
+}
