@@ -1,16 +1,58 @@
-// The native addon: the only place that knows Node-API.
-#include <napi.h>
+// The native addon: bindings/ is the only place that knows Node-API.
+#include "objects.h"
 
+namespace hb::node {
 namespace {
 
 // The facade refuses an addon that was built from another version of the package.
-Napi::Value Version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), HB_VERSION); }
+Napi::Value version(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), HB_VERSION); }
 
-Napi::Object Init(Napi::Env env, Napi::Object exports) {
-  exports.Set("version", Napi::Function::New(env, Version, "version"));
+Napi::Value register_error_class(const Napi::CallbackInfo& info) {
+  data_of(info.Env()).error_class = Napi::Persistent(info[0].As<Napi::Function>());
+  return info.Env().Undefined();
+}
+
+Napi::Value instruction_sets(const Napi::CallbackInfo& info) {
+  Napi::Array list = Napi::Array::New(info.Env());
+  for (const IsaInfo& isa : hb::instruction_sets()) {
+    Napi::Object o = Napi::Object::New(info.Env());
+    o.Set("name", isa.name);
+    o.Set("available", isa.available);
+    o.Set("model", isa.model);
+    list.Set(list.Length(), o);
+  }
+  return list;
+}
+
+Napi::Value usable_threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), hb::usable_threads()); }
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  auto* data = new EnvData();
+  env.SetInstanceData(data);
+  // Executors are joined while the environment still stands; promises nobody will settle are dropped.
+  env.AddCleanupHook([](EnvData* d) {
+    for (ContextObject* c : d->contexts) c->close();
+    d->contexts.clear();
+  }, data);
+  auto add = [&](const char* name, Napi::Function f, Napi::FunctionReference& reference) {
+    reference = Napi::Persistent(f);
+    exports.Set(name, f);
+  };
+  add("NativeTensor", TensorObject::define(env), data->tensor);
+  add("NativeProgram", ProgramObject::define(env), data->program);
+  add("NativeActivity", ActivityObject::define(env), data->activity);
+  add("NativeMapping", MappingObject::define(env), data->mapping);
+  exports.Set("NativeContext", ContextObject::define(env));
+  exports.Set("version", Napi::Function::New(env, version, "version"));
+  exports.Set("describe", Napi::Function::New(env, describe_contracts, "describe"));
+  exports.Set("registerErrorClass", Napi::Function::New(env, register_error_class, "registerErrorClass"));
+  exports.Set("instructionSets", Napi::Function::New(env, instruction_sets, "instructionSets"));
+  exports.Set("usableThreads", Napi::Function::New(env, usable_threads, "usableThreads"));
   return exports;
 }
 
 }  // namespace
+}  // namespace hb::node
 
+static Napi::Object Init(Napi::Env env, Napi::Object exports) { return hb::node::init(env, exports); }
 NODE_API_MODULE(hyper_bagel, Init)

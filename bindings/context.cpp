@@ -1,0 +1,463 @@
+#include <cmath>
+
+#include "objects.h"
+
+namespace hb::node {
+
+namespace {
+
+ActivityPtr activity_of(const Napi::Value& value) {
+  ActivityObject* a = unwrap_optional<ActivityObject>(value);
+  return a ? a->activity : nullptr;
+}
+
+Napi::Value ticket_value(Napi::Env env, uint64_t ticket) { return Napi::Number::New(env, static_cast<double>(ticket)); }
+
+/// Fills the attributes of a call from an array in contract order; undefined takes the default. A missing value without default
+/// becomes one that the checker refuses.
+void read_attributes(const Napi::Value& value, Call& call) {
+  Napi::Array given = value.As<Napi::Array>();
+  for (size_t i = 0; i < call.contract->attribute_count; ++i) {
+    const Attribute& a = call.contract->attributes[i];
+    Napi::Value v = given.Get(static_cast<uint32_t>(i));
+    const double number = v.IsNumber() ? v.As<Napi::Number>().DoubleValue() : v.IsUndefined() ? a.fallback : std::nan("");
+    char* at = static_cast<char*>(call.args()) + a.offset;
+    if (a.kind == AttributeKind::real)
+      *reinterpret_cast<double*>(at) = number;
+    else
+      *reinterpret_cast<int64_t*>(at) =
+          std::fabs(number) <= 9007199254740991.0 && number == std::trunc(number) ? static_cast<int64_t>(number) : INT64_MIN;
+  }
+}
+
+/// One ring record or read result as a fresh ArrayBuffer.
+Napi::Value to_buffer(Napi::Env env, const void* data, size_t bytes) {
+  Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
+  if (bytes) std::memcpy(buffer.Data(), data, bytes);
+  return buffer;
+}
+
+}  // namespace
+
+/// Blocks on a libuv thread until the next pending promise can be settled.
+class ContextObject::Waiter : public Napi::AsyncWorker {
+ public:
+  Waiter(Napi::Env env, ContextObject* owner, uint64_t ticket, bool ring)
+      : AsyncWorker(env, "hyper-bagel wait"), owner_(owner), context_(owner->context_), ticket_(ticket), ring_(ring) {
+    owner_->Ref();
+  }
+  ~Waiter() override { owner_->Unref(); }
+  void Execute() override { context_->wait(ticket_, ring_); }
+  void OnOK() override {
+    owner_->waiting_ = false;
+    owner_->settle(Env());
+  }
+
+ private:
+  ContextObject* owner_;
+  std::shared_ptr<Context> context_;
+  uint64_t ticket_;
+  bool ring_;
+};
+
+/// Closes on a libuv thread: the executor may be in the middle of an op.
+class ContextObject::Closer : public Napi::AsyncWorker {
+ public:
+  Closer(Napi::Env env, ContextObject* owner)
+      : AsyncWorker(env, "hyper-bagel close"), owner_(owner), context_(owner->context_), deferred_(env) {
+    owner_->Ref();
+  }
+  ~Closer() override { owner_->Unref(); }
+  Napi::Promise promise() const { return deferred_.Promise(); }
+  void Execute() override { context_->close(); }
+  void OnOK() override {
+    data_of(Env()).contexts.erase(owner_);
+    if (!owner_->waiting_) owner_->settle(Env());
+    deferred_.Resolve(Env().Undefined());
+  }
+
+ private:
+  ContextObject* owner_;
+  std::shared_ptr<Context> context_;
+  Napi::Promise::Deferred deferred_;
+};
+
+Napi::Function ContextObject::define(Napi::Env env) {
+  return DefineClass(
+      env, "NativeContext",
+      {InstanceMethod<&ContextObject::Describe>("describe"), InstanceMethod<&ContextObject::MakeTensor>("tensor"),
+       InstanceMethod<&ContextObject::Mapped>("mapped"), InstanceMethod<&ContextObject::Write>("write"),
+       InstanceMethod<&ContextObject::Read>("read"), InstanceMethod<&ContextObject::Run>("run"),
+       InstanceMethod<&ContextObject::BeginRecord>("beginRecord"), InstanceMethod<&ContextObject::EndRecord>("endRecord"),
+       InstanceMethod<&ContextObject::AbortRecord>("abortRecord"), InstanceMethod<&ContextObject::RunProgram>("runProgram"),
+       InstanceMethod<&ContextObject::Wait>("wait"), InstanceMethod<&ContextObject::Receive>("receive"),
+       InstanceMethod<&ContextObject::ProfileStart>("profileStart"), InstanceMethod<&ContextObject::ProfileStop>("profileStop"),
+       InstanceMethod<&ContextObject::Counters>("counters"), InstanceMethod<&ContextObject::Close>("close")});
+}
+
+/// new NativeContext(device, isa, threads)
+ContextObject::ContextObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  info.This().As<Napi::Object>().TypeTag(&kTag);
+  Context::Options options;
+  options.device = info[0].ToString();
+  options.isa = info[1].ToString();
+  options.threads = info[2].ToNumber().Int32Value();
+  throw_unless_ok(info.Env(), Context::create(options, &context_));
+  data_of(info.Env()).contexts.insert(this);
+}
+
+ContextObject::~ContextObject() {
+  if (EnvData* data = Env().GetInstanceData<EnvData>()) data->contexts.erase(this);
+}
+
+void ContextObject::require_open(Napi::Env env) const {
+  if (closing_ || context_->closed()) throw_code(env, Code::DISPOSED, "the context was disposed");
+}
+
+void ContextObject::require_not_recording(Napi::Env env, const char* what) const {
+  if (recording_) throw_code(env, Code::NOT_SUPPORTED, std::string(what) + " is not possible while a program is being recorded");
+}
+
+Napi::Value ContextObject::Describe(const Napi::CallbackInfo& info) {
+  Napi::Object o = Napi::Object::New(info.Env());
+  o.Set("device", context_->dispatcher().backend().device);
+  o.Set("isa", context_->dispatcher().backend().isa);
+  o.Set("threads", context_->dispatcher().threads());
+  return o;
+}
+
+/// tensor(dtype, shape): memory comes with the first write.
+Napi::Value ContextObject::MakeTensor(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  require_not_recording(env, "making a tensor");
+  Tensor t{};
+  const int dtype = info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : -1;
+  if (dtype < 0 || dtype >= kDTypeCount) throw_code(env, Code::BAD_DTYPE, "unknown dtype");
+  t.view.dtype = static_cast<DType>(dtype);
+  throw_unless_ok(env, read_shape(info[1], &t.view));
+  t.storage = std::make_shared<Storage>(storage_bytes(t.view), context_->memory());
+  return TensorObject::make(env, std::move(t), context_.get(), true);
+}
+
+/// mapped(mapping, offset, dtype, shape)
+Napi::Value ContextObject::Mapped(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  std::shared_ptr<Mapping> mapping = unwrap<MappingObject>(info[0])->get();
+  Tensor t{};
+  const double offset = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : -1;
+  const int dtype = info[2].IsNumber() ? info[2].As<Napi::Number>().Int32Value() : -1;
+  if (dtype < 0 || dtype >= kDTypeCount) throw_code(env, Code::BAD_DTYPE, "unknown dtype");
+  t.view.dtype = static_cast<DType>(dtype);
+  throw_unless_ok(env, read_shape(info[3], &t.view));
+  const int64_t bytes = storage_bytes(t.view);
+  if (!(offset >= 0) || offset + static_cast<double>(bytes) > static_cast<double>(mapping->bytes()))
+    throw_code(env, Code::BAD_MODEL, "a tensor reaches beyond the end of its file");
+  if (static_cast<int64_t>(offset) % static_cast<int64_t>(bytes_of(t.view.dtype)) != 0)
+    throw_code(env, Code::BAD_MODEL, "a tensor's data is not aligned to its dtype");
+  t.storage = std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory());
+  return TensorObject::make(env, std::move(t), context_.get(), false);
+}
+
+/// write(tensor, data: Uint8Array | null, activity): copies at once, lands in queue order; null fills with zeros.
+Napi::Value ContextObject::Write(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  require_not_recording(env, "writing a tensor");
+  const Tensor& t = unwrap<TensorObject>(info[0])->get(context_.get(), "tensor");
+  const int64_t bytes = storage_bytes(t.view), offset = t.offset;
+  auto data = std::make_shared<std::vector<uint8_t>>();
+  const bool zeros = info[1].IsNull() || info[1].IsUndefined();
+  if (!zeros) {
+    if (!info[1].IsTypedArray()) throw_code(env, Code::BAD_OPTION, "data must be a typed array");
+    Napi::TypedArray array = info[1].As<Napi::TypedArray>();
+    if (static_cast<int64_t>(array.ByteLength()) != bytes)
+      throw_status(env, Status::mismatch(Code::BAD_SHAPE, "data", std::to_string(bytes) + " bytes for " + hb::describe(t.view),
+                                         std::to_string(array.ByteLength()) + " bytes"));
+    const auto* p = static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
+    data->assign(p, p + bytes);
+  }
+  StoragePtr storage = t.storage;
+  if (dynamic_cast<MappedStorage*>(storage.get())) throw_code(env, Code::NOT_SUPPORTED, "a mapped tensor is read-only");
+  auto work = [storage, data, zeros, bytes, offset](Dispatcher&) {
+    if (Status s = storage->allocate(); !s.ok()) return s;
+    char* to = static_cast<char*>(storage->data()) + offset;
+    if (zeros)
+      std::memset(to, 0, static_cast<size_t>(bytes));
+    else if (bytes)
+      std::memcpy(to, data->data(), static_cast<size_t>(bytes));
+    return Status::success();
+  };
+  return ticket_value(env, context_->enqueue(std::move(work), {storage}, activity_of(info[2])));
+}
+
+/// read(tensor): a promise of the bytes, as an ArrayBuffer.
+Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  require_not_recording(env, "reading a tensor");
+  const Tensor& t = unwrap<TensorObject>(info[0])->get(context_.get(), "tensor");
+  if (t.storage->transient) throw_code(env, Code::DISPOSED, "an intermediate of a recorded program has no data outside it");
+  struct Result {
+    std::vector<uint8_t> bytes;
+    Status status;
+  };
+  auto result = std::make_shared<Result>();
+  auto read = [storage = t.storage, offset = t.offset, bytes = storage_bytes(t.view), result](Dispatcher&) {
+    if (storage->failure)
+      result->status = *storage->failure;
+    else if (!storage->data())
+      result->status = Status::fail(Code::BAD_OPTION, "the tensor was never written");
+    else
+      result->bytes.assign(static_cast<char*>(storage->data()) + offset, static_cast<char*>(storage->data()) + offset + bytes);
+    return Status::success();
+  };
+  context_->memory()->reads++;
+  const uint64_t ticket = context_->enqueue(std::move(read), {}, nullptr);
+  return wait(env, ticket, false, [result](Napi::Env e, Napi::Promise::Deferred& deferred) {
+    if (result->status.ok())
+      deferred.Resolve(to_buffer(e, result->bytes.data(), result->bytes.size()));
+    else
+      deferred.Reject(make_error(e, result->status).Value());
+  });
+}
+
+/// run(op, operands in contract order without Out ones, attributes in contract order, activity): the Out tensors in order.
+Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  const int op = info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : -1;
+  if (op < 0 || op >= kOpCount) throw_code(env, Code::INTERNAL, "unknown op number");
+  if (!info[1].IsArray() || !info[2].IsArray()) throw_code(env, Code::BAD_OPTION, "operands and attributes are arrays");
+  Call call(static_cast<Op>(op));
+  Napi::Array given = info[1].As<Napi::Array>();
+  uint32_t next = 0;
+  auto fail = [&](Status s) {
+    s.op = call.contract->name;
+    if (s.message.empty()) s.message = s.op + ": " + s.operand + " must be " + s.expected + ", got " + s.got;
+    throw_status(env, s);
+  };
+  for (size_t i = 0; i < call.contract->operand_count; ++i) {
+    const Operand& o = call.contract->operands[i];
+    if (o.role == Role::out) continue;
+    TensorObject* object = unwrap_optional<TensorObject>(given.Get(next++));
+    if (!object) continue;
+    if (object->owner() != context_.get())
+      fail(Status::mismatch(Code::BAD_DEVICE, o.name, "a tensor of this context", "one of another context"));
+    const Tensor* t = nullptr;
+    try {
+      t = &object->get();
+    } catch (const Napi::Error&) {
+      fail(Status::mismatch(Code::DISPOSED, o.name, "a live tensor", "a disposed one"));
+    }
+    if (t->storage->transient && !recording_)
+      fail(Status::mismatch(Code::DISPOSED, o.name, "a tensor with data", "an intermediate of a recorded program"));
+    if (o.role == Role::inout && dynamic_cast<MappedStorage*>(t->storage.get()))
+      fail(Status::mismatch(Code::NOT_SUPPORTED, o.name, "a writable tensor", "a mapped one"));
+    view_of(call.args(), o) = t->view;
+    call.references.push_back({&o, t->storage, t->offset});
+  }
+  read_attributes(info[2], call);
+  throw_unless_ok(env, check(*call.contract, call.args()));
+  throw_unless_ok(env, context_->dispatcher().supports(call));
+
+  Napi::Array results = Napi::Array::New(env);
+  std::vector<StoragePtr> outputs;
+  for (size_t i = 0; i < call.contract->operand_count; ++i) {
+    const Operand& o = call.contract->operands[i];
+    if (o.role != Role::out) continue;
+    const TensorView& view = view_of(call.args(), o);
+    if (!view.present) {
+      results.Set(results.Length(), env.Null());
+      continue;
+    }
+    Tensor t{view, std::make_shared<Storage>(storage_bytes(view), context_->memory()), 0};
+    t.storage->transient = recording_;
+    call.references.push_back({&o, t.storage, 0});
+    outputs.push_back(t.storage);
+    results.Set(results.Length(), TensorObject::make(env, std::move(t), context_.get(), !recording_));
+  }
+  if (recording_) {
+    recorded_.push_back(std::move(call));
+    return results;
+  }
+  auto shared = std::make_shared<Call>(std::move(call));
+  context_->enqueue(
+      [shared](Dispatcher& dispatcher) {
+        for (const Call::Reference& r : shared->references) {
+          if (r.operand->role == Role::out) continue;
+          if (r.storage->failure) return *r.storage->failure;
+        }
+        if (Status s = shared->resolve(); !s.ok()) return s;
+        return dispatcher.run(*shared);
+      },
+      std::move(outputs), activity_of(info[3]));
+  return results;
+}
+
+Napi::Value ContextObject::BeginRecord(const Napi::CallbackInfo& info) {
+  require_open(info.Env());
+  require_not_recording(info.Env(), "recording another program");
+  recording_ = true;
+  recorded_.clear();
+  return info.Env().Undefined();
+}
+
+Napi::Value ContextObject::AbortRecord(const Napi::CallbackInfo& info) {
+  recording_ = false;
+  recorded_.clear();
+  return info.Env().Undefined();
+}
+
+/// endRecord(outputs): the program. Tensors that were made outside the recording are no outputs and are passed over.
+Napi::Value ContextObject::EndRecord(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  if (!recording_) throw_code(env, Code::INTERNAL, "no program is being recorded");
+  recording_ = false;
+  std::vector<Call> calls = std::move(recorded_);
+  recorded_.clear();
+  std::vector<StoragePtr> outputs;
+  Napi::Array list = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < list.Length(); ++i) {
+    const Tensor& t = unwrap<TensorObject>(list.Get(i))->get(context_.get(), "output");
+    if (t.storage->transient) outputs.push_back(t.storage);
+  }
+  std::shared_ptr<Program> program;
+  throw_unless_ok(env, Program::create(std::move(calls), std::move(outputs), context_->memory(), context_->dispatcher(), &program));
+  return ProgramObject::make(env, std::move(program), context_.get());
+}
+
+/// runProgram(program, activity): its ticket.
+Napi::Value ContextObject::RunProgram(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  require_open(env);
+  require_not_recording(env, "running a program");
+  std::shared_ptr<Program> program = unwrap<ProgramObject>(info[0])->get(context_.get());
+  ActivityPtr activity = activity_of(info[1]);
+  std::vector<StoragePtr> outputs = program->outputs();
+  return ticket_value(env, context_->enqueue([program, activity](Dispatcher& d) { return program->run(d, activity); },
+                                             std::move(outputs), activity));
+}
+
+/// wait(activity): resolves once all that was queued before is done; rejects with the activity's first failure (without one,
+/// with the first failure of a job that had none).
+Napi::Value ContextObject::Wait(const Napi::CallbackInfo& info) {
+  require_open(info.Env());
+  ActivityPtr activity = activity_of(info[0]);
+  return wait(info.Env(), context_->newest(), false, [this, activity](Napi::Env e, Napi::Promise::Deferred& deferred) {
+    if (auto failure = context_->take_failure(activity))
+      deferred.Reject(make_error(e, *failure).Value());
+    else
+      deferred.Resolve(Napi::Number::New(e, context_->take_flags()));
+  });
+}
+
+/// receive(ticket): the ring's records as {channel, data}; waits for at least one, or for the ticket's job.
+Napi::Value ContextObject::Receive(const Napi::CallbackInfo& info) {
+  require_open(info.Env());
+  const uint64_t ticket = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
+  return wait(info.Env(), ticket, true, [this](Napi::Env e, Napi::Promise::Deferred& deferred) {
+    Napi::Array list = Napi::Array::New(e);
+    for (const Record& r : context_->take_records()) {
+      Napi::Object o = Napi::Object::New(e);
+      o.Set("channel", r.channel);
+      o.Set("data", to_buffer(e, r.bytes.data(), r.bytes.size()));
+      list.Set(list.Length(), o);
+    }
+    deferred.Resolve(list);
+  });
+}
+
+Napi::Value ContextObject::wait(Napi::Env env, uint64_t ticket, bool ring,
+                                std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle) {
+  pending_.push_back({ticket, ring, Napi::Promise::Deferred::New(env), std::move(settle)});
+  Napi::Promise promise = pending_.back().deferred.Promise();
+  if (waiting_)
+    context_->nudge();  // the waiting thread comes back and is told about this one too
+  else
+    start_waiter(env);
+  return promise;
+}
+
+void ContextObject::start_waiter(Napi::Env env) {
+  uint64_t ticket = UINT64_MAX;
+  bool ring = false;
+  for (const Pending& p : pending_) {
+    ticket = p.ticket < ticket ? p.ticket : ticket;
+    ring = ring || p.ring;
+  }
+  waiting_ = true;
+  (new Waiter(env, this, ticket, ring))->Queue();
+}
+
+void ContextObject::settle(Napi::Env env) {
+  const uint64_t completed = context_->completed();
+  const bool records = context_->has_records(), closed = context_->closed();
+  std::vector<Pending> ready;
+  for (size_t i = 0; i < pending_.size();) {
+    Pending& p = pending_[i];
+    if (p.ticket <= completed || (p.ring && records) || closed) {
+      ready.push_back(std::move(p));
+      pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
+    } else {
+      ++i;
+    }
+  }
+  for (Pending& p : ready) {
+    if (p.ticket > completed && closed)
+      p.deferred.Reject(make_error(env, Status::fail(Code::DISPOSED, "the context was disposed")).Value());
+    else
+      p.settle(env, p.deferred);
+  }
+  if (!pending_.empty() && !waiting_) start_waiter(env);
+}
+
+Napi::Value ContextObject::ProfileStart(const Napi::CallbackInfo& info) {
+  require_open(info.Env());
+  context_->profiler().start();
+  return info.Env().Undefined();
+}
+
+/// profileStop(): events {op (name, or "" for a job), startNs, endNs, flops, bytes, threads, shape}.
+Napi::Value ContextObject::ProfileStop(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  Napi::Array list = Napi::Array::New(env);
+  for (const Profiler::Event& e : context_->profiler().stop()) {
+    Napi::Object o = Napi::Object::New(env);
+    o.Set("op", e.op < 0 ? "" : kContracts[e.op]->name);
+    o.Set("startNs", static_cast<double>(e.start));
+    o.Set("endNs", static_cast<double>(e.end));
+    o.Set("flops", e.flops);
+    o.Set("bytes", e.bytes);
+    o.Set("threads", e.threads);
+    o.Set("shape", e.shape);
+    list.Set(list.Length(), o);
+  }
+  return list;
+}
+
+Napi::Value ContextObject::Counters(const Napi::CallbackInfo& info) {
+  const Memory& m = *context_->memory();
+  Napi::Object o = Napi::Object::New(info.Env());
+  auto set = [&](const char* name, const std::atomic<int64_t>& v) { o.Set(name, static_cast<double>(v.load())); };
+  set("bytes", m.bytes);
+  set("peakBytes", m.peak_bytes);
+  set("allocations", m.allocations);
+  set("ops", m.ops);
+  set("reads", m.reads);
+  set("recordings", m.recordings);
+  set("runs", m.runs);
+  return o;
+}
+
+/// close(): a promise that resolves once the executor is joined. Idempotent.
+Napi::Value ContextObject::Close(const Napi::CallbackInfo& info) {
+  closing_ = true;
+  auto* closer = new Closer(info.Env(), this);
+  Napi::Promise promise = closer->promise();
+  closer->Queue();
+  return promise;
+}
+
+}  // namespace hb::node

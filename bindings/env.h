@@ -1,0 +1,46 @@
+#pragma once
+#include <napi.h>
+
+#include <memory>
+#include <set>
+
+#include "core/status.h"
+
+namespace hb::node {
+
+class ContextObject;
+
+/// State of one JavaScript environment (the main thread or a worker). No globals: several may live in one process.
+struct EnvData {
+  Napi::FunctionReference error_class;  ///< HyperBagelError of the facade
+  Napi::FunctionReference tensor, program, activity, mapping;
+  std::set<ContextObject*> contexts;    ///< open ones: closed when the environment ends
+};
+
+inline EnvData& data_of(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }
+
+/// The only place that makes JavaScript errors: an instance of the facade's class once it is registered.
+Napi::Error make_error(Napi::Env env, const Status& status);
+[[noreturn]] void throw_status(Napi::Env env, const Status& status);
+inline void throw_unless_ok(Napi::Env env, const Status& status) {
+  if (!status.ok()) throw_status(env, status);
+}
+[[noreturn]] void throw_code(Napi::Env env, Code code, const std::string& message);
+
+/// Every wrapped object carries its class's tag, so that a method borrowed onto a foreign object throws instead of crashing.
+template <class T>
+T* unwrap(const Napi::Value& value) {
+  if (value.IsObject()) {
+    Napi::Object o = value.As<Napi::Object>();
+    if (o.CheckTypeTag(&T::kTag)) return T::Unwrap(o);
+  }
+  throw_code(value.Env(), Code::BAD_OPTION, std::string("expected a native ") + T::kName);
+}
+
+/// Like unwrap, but null for undefined and null.
+template <class T>
+T* unwrap_optional(const Napi::Value& value) {
+  return value.IsUndefined() || value.IsNull() ? nullptr : unwrap<T>(value);
+}
+
+}  // namespace hb::node

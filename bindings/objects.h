@@ -1,0 +1,139 @@
+#pragma once
+#include "env.h"
+#include "runtime/context.h"
+#include "runtime/mapping.h"
+#include "runtime/program.h"
+
+namespace hb::node {
+
+/// A tensor handle. It owns one count on its storage; `dispose` drops it at once, the collector at last.
+class TensorObject : public Napi::ObjectWrap<TensorObject> {
+ public:
+  static constexpr napi_type_tag kTag = {0x6862616765, 1};
+  static constexpr const char* kName = "tensor";
+  static Napi::Function define(Napi::Env env);
+  /// `external` bytes are reported to V8 as held by this handle.
+  static Napi::Object make(Napi::Env env, Tensor tensor, Context* owner, bool external);
+
+  explicit TensorObject(const Napi::CallbackInfo& info);
+  ~TensorObject() override { release(); }
+
+  /// The tensor, or DISPOSED; BAD_DEVICE when it belongs to another context.
+  const Tensor& get(Context* context, const char* operand) const;
+  const Tensor& get() const;
+  Context* owner() const { return owner_; }
+
+ private:
+  Napi::Value Dispose(const Napi::CallbackInfo& info);
+  Napi::Value View(const Napi::CallbackInfo& info);
+  Napi::Value GetDisposed(const Napi::CallbackInfo& info);
+  Napi::Value GetDtype(const Napi::CallbackInfo& info);
+  Napi::Value GetShape(const Napi::CallbackInfo& info);
+  Napi::Value GetPacked(const Napi::CallbackInfo& info);
+  Napi::Value GetBytes(const Napi::CallbackInfo& info);
+  void release();
+
+  Tensor tensor_;
+  Context* owner_ = nullptr;  ///< identity only, never followed
+  int64_t reported_ = 0;
+};
+
+class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
+ public:
+  static constexpr napi_type_tag kTag = {0x6862616765, 2};
+  static constexpr const char* kName = "program";
+  static Napi::Function define(Napi::Env env);
+  static Napi::Object make(Napi::Env env, std::shared_ptr<Program> program, Context* owner);
+  explicit ProgramObject(const Napi::CallbackInfo& info);
+  std::shared_ptr<Program> get(Context* context) const;
+
+ private:
+  Napi::Value Dispose(const Napi::CallbackInfo& info);
+  Napi::Value Describe(const Napi::CallbackInfo& info);
+  std::shared_ptr<Program> program_;
+  Context* owner_ = nullptr;
+};
+
+class ActivityObject : public Napi::ObjectWrap<ActivityObject> {
+ public:
+  static constexpr napi_type_tag kTag = {0x6862616765, 3};
+  static constexpr const char* kName = "activity";
+  static Napi::Function define(Napi::Env env);
+  explicit ActivityObject(const Napi::CallbackInfo& info);
+  ActivityPtr activity = std::make_shared<Activity>();
+
+ private:
+  Napi::Value Cancel(const Napi::CallbackInfo& info);
+};
+
+class MappingObject : public Napi::ObjectWrap<MappingObject> {
+ public:
+  static constexpr napi_type_tag kTag = {0x6862616765, 4};
+  static constexpr const char* kName = "mapping";
+  static Napi::Function define(Napi::Env env);
+  explicit MappingObject(const Napi::CallbackInfo& info);
+  std::shared_ptr<Mapping> get() const;
+
+ private:
+  Napi::Value GetBytes(const Napi::CallbackInfo& info);
+  Napi::Value Dispose(const Napi::CallbackInfo& info);
+  std::shared_ptr<Mapping> mapping_;
+};
+
+/// One device and its queue. Calls check and queue; promises wait on a libuv thread, one at a time per context.
+class ContextObject : public Napi::ObjectWrap<ContextObject> {
+ public:
+  static constexpr napi_type_tag kTag = {0x6862616765, 5};
+  static constexpr const char* kName = "context";
+  static Napi::Function define(Napi::Env env);
+  explicit ContextObject(const Napi::CallbackInfo& info);
+  ~ContextObject() override;
+  const std::shared_ptr<Context>& context() const { return context_; }
+  void close() { context_->close(); }
+
+ private:
+  class Waiter;
+  class Closer;
+  struct Pending {
+    uint64_t ticket;
+    bool ring;
+    Napi::Promise::Deferred deferred;
+    std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle;
+  };
+
+  Napi::Value Describe(const Napi::CallbackInfo& info);
+  Napi::Value MakeTensor(const Napi::CallbackInfo& info);
+  Napi::Value Mapped(const Napi::CallbackInfo& info);
+  Napi::Value Write(const Napi::CallbackInfo& info);
+  Napi::Value Read(const Napi::CallbackInfo& info);
+  Napi::Value Run(const Napi::CallbackInfo& info);
+  Napi::Value BeginRecord(const Napi::CallbackInfo& info);
+  Napi::Value EndRecord(const Napi::CallbackInfo& info);
+  Napi::Value AbortRecord(const Napi::CallbackInfo& info);
+  Napi::Value RunProgram(const Napi::CallbackInfo& info);
+  Napi::Value Wait(const Napi::CallbackInfo& info);
+  Napi::Value Receive(const Napi::CallbackInfo& info);
+  Napi::Value ProfileStart(const Napi::CallbackInfo& info);
+  Napi::Value ProfileStop(const Napi::CallbackInfo& info);
+  Napi::Value Counters(const Napi::CallbackInfo& info);
+  Napi::Value Close(const Napi::CallbackInfo& info);
+
+  void require_open(Napi::Env env) const;
+  void require_not_recording(Napi::Env env, const char* what) const;
+  Napi::Value wait(Napi::Env env, uint64_t ticket, bool ring, std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle);
+  void start_waiter(Napi::Env env);
+  void settle(Napi::Env env);
+
+  std::shared_ptr<Context> context_;
+  bool recording_ = false, waiting_ = false, closing_ = false;
+  std::vector<Call> recorded_;
+  std::vector<Pending> pending_;
+};
+
+/// The contracts as data: what `npm run gen`, the facade and the tests read.
+Napi::Value describe_contracts(const Napi::CallbackInfo& info);
+
+/// Shape of a JavaScript array, checked: at most kMaxRank safe non-negative integers.
+Status read_shape(const Napi::Value& value, TensorView* view);
+
+}  // namespace hb::node

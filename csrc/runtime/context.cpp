@@ -1,0 +1,150 @@
+#include "runtime/context.h"
+
+namespace hb {
+
+namespace {
+
+constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
+
+Status cancelled() { return Status::fail(Code::CANCELLED, "the work was cancelled"); }
+
+}  // namespace
+
+class Context::HostRing final : public Ring {
+ public:
+  explicit HostRing(Context& context) : context_(context) {}
+  void push(int32_t channel, const void* data, size_t bytes) override {
+    const auto* p = static_cast<const uint8_t*>(data);
+    std::lock_guard lock(context_.mutex_);
+    if (context_.records_.size() >= kMostRecords) context_.records_.pop_front();
+    context_.records_.push_back({channel, std::vector<uint8_t>(p, p + bytes)});
+    context_.progress_.notify_all();
+  }
+
+ private:
+  Context& context_;
+};
+
+Status Context::create(const Options& options, std::shared_ptr<Context>* context) {
+  Backend backend;
+  if (Status s = open_backend(options.device, options.isa, &backend); !s.ok()) return s;
+  std::shared_ptr<Context> c(new Context());
+  const int threads = options.threads > 0 ? options.threads : usable_threads();
+  try {
+    c->ring_ = std::make_unique<HostRing>(*c);
+    c->dispatcher_ = std::make_unique<Dispatcher>(backend, threads, c->ring_.get(), c->memory_.get(), &c->profiler_);
+    c->executor_ = std::thread([raw = c.get()] { raw->execute(); });
+  } catch (const std::exception& e) {  // std::thread reports a system without threads this way
+    return Status::fail(Code::OUT_OF_MEMORY, std::string("cannot start ") + std::to_string(threads) + " threads: " + e.what());
+  }
+  *context = std::move(c);
+  return Status::success();
+}
+
+Context::~Context() { close(); }
+
+uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity) {
+  std::lock_guard lock(mutex_);
+  queue_.push_back({std::move(work), std::move(outputs), std::move(activity)});
+  wake_.notify_one();
+  return ++newest_;
+}
+
+uint64_t Context::newest() const {
+  std::lock_guard lock(mutex_);
+  return newest_;
+}
+
+uint64_t Context::completed() const {
+  std::lock_guard lock(mutex_);
+  return completed_;
+}
+
+void Context::wait(uint64_t ticket, bool ring) {
+  std::unique_lock lock(mutex_);
+  progress_.wait(lock, [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; });
+  nudged_ = false;
+}
+
+void Context::nudge() {
+  std::lock_guard lock(mutex_);
+  nudged_ = true;
+  progress_.notify_all();
+}
+
+bool Context::has_records() const {
+  std::lock_guard lock(mutex_);
+  return !records_.empty();
+}
+
+std::vector<Record> Context::take_records() {
+  std::lock_guard lock(mutex_);
+  std::vector<Record> list(std::make_move_iterator(records_.begin()), std::make_move_iterator(records_.end()));
+  records_.clear();
+  return list;
+}
+
+std::shared_ptr<const Status> Context::take_failure(const ActivityPtr& activity) {
+  std::lock_guard lock(mutex_);
+  if (activity) {
+    if (!activity->failure && activity->cancelled) return std::make_shared<const Status>(cancelled());
+    return activity->failure;
+  }
+  return std::exchange(failure_, nullptr);
+}
+
+uint32_t Context::take_flags() {
+  std::lock_guard lock(mutex_);
+  return std::exchange(flags_, 0);
+}
+
+Status Context::perform(Job& job) {
+  if (stop_) return cancelled();  // only ever set: a late look is harmless
+  if (job.activity) {
+    if (job.activity->cancelled) return cancelled();
+    if (job.activity->failure) return *job.activity->failure;
+  }
+  return job.work(*dispatcher_);
+}
+
+void Context::execute() {
+  if (dispatcher_->backend().enter) dispatcher_->backend().enter();
+  for (;;) {
+    Job job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [&] { return !queue_.empty() || stop_; });
+      if (queue_.empty()) return;
+      job = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    const bool profiled = profiler_.on();
+    const int64_t start = profiled ? now_ns() : 0;
+    std::shared_ptr<const Status> failure;
+    if (Status s = perform(job); !s.ok()) failure = std::make_shared<const Status>(std::move(s));
+    if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, ""});
+    for (const StoragePtr& storage : job.outputs) storage->failure = failure;
+    const ActivityPtr activity = job.activity;
+    job = {};  // lets go of tensors before anybody hears that the job is done
+    std::lock_guard lock(mutex_);
+    if (failure && activity && !activity->failure) activity->failure = failure;
+    if (failure && !activity && !failure_) failure_ = failure;
+    flags_ |= dispatcher_->take_flags();
+    ++completed_;
+    progress_.notify_all();
+  }
+}
+
+void Context::close() {
+  {
+    std::lock_guard lock(mutex_);
+    stop_ = true;
+    wake_.notify_all();
+  }
+  if (executor_.joinable() && executor_.get_id() != std::this_thread::get_id()) executor_.join();
+  std::lock_guard lock(mutex_);
+  closed_ = true;
+  progress_.notify_all();
+}
+
+}  // namespace hb

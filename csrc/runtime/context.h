@@ -1,0 +1,91 @@
+#pragma once
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "runtime/dispatch.h"
+
+namespace hb {
+
+/// One piece of work that the host may cancel as a whole: an answer, a drawing. Its first failure skips what follows of it.
+struct Activity {
+  std::atomic<bool> cancelled{false};
+  std::shared_ptr<const Status> failure;  ///< written by the executor, read by others under the context's lock
+};
+using ActivityPtr = std::shared_ptr<Activity>;
+
+struct Record {
+  int32_t channel;
+  std::vector<uint8_t> bytes;
+};
+
+/// One device and one in-order queue with its own executor thread.
+class Context {
+ public:
+  struct Options {
+    std::string device = "cpu", isa;
+    int threads = 0;  ///< 0: as many as this process may use
+  };
+
+  static Status create(const Options& options, std::shared_ptr<Context>* context);
+  ~Context();
+
+  using Work = std::function<Status(Dispatcher& dispatcher)>;
+  /// Queues work; returns its ticket. If it fails, or its activity has failed or was cancelled, `outputs` are marked.
+  uint64_t enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity);
+  /// The ticket of the newest job.
+  uint64_t newest() const;
+  uint64_t completed() const;
+
+  /// Blocks until the ticket's job is done, with `ring` until records wait, or until nudge() or close().
+  void wait(uint64_t ticket, bool ring);
+  /// Makes a waiting thread come back, to be told what else to wait for.
+  void nudge();
+  bool has_records() const;
+  std::vector<Record> take_records();
+  /// First failure of a job without activity since the last call, or of the given activity.
+  std::shared_ptr<const Status> take_failure(const ActivityPtr& activity);
+  /// Flags that kernels raised since the last call (enum Flag).
+  uint32_t take_flags();
+
+  /// Cancels what is queued, waits for the executor, joins it. Idempotent.
+  void close();
+  bool closed() const { return closed_.load(); }
+
+  const std::shared_ptr<Memory>& memory() const { return memory_; }
+  Profiler& profiler() { return profiler_; }
+  const Dispatcher& dispatcher() const { return *dispatcher_; }
+
+ private:
+  class HostRing;
+  struct Job {
+    Work work;
+    std::vector<StoragePtr> outputs;
+    ActivityPtr activity;
+  };
+
+  Context() = default;
+  void execute();
+  Status perform(Job& job);
+
+  std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
+  Profiler profiler_;
+  std::unique_ptr<HostRing> ring_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  std::thread executor_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_, progress_;
+  std::deque<Job> queue_;
+  std::deque<Record> records_;
+  uint64_t newest_ = 0, completed_ = 0;
+  std::shared_ptr<const Status> failure_;
+  uint32_t flags_ = 0;
+  bool stop_ = false, nudged_ = false;
+  std::atomic<bool> closed_{false};
+};
+
+}  // namespace hb

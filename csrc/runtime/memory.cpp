@@ -1,0 +1,61 @@
+#include "runtime/memory.h"
+
+#include <cstdlib>
+
+namespace hb {
+
+namespace {
+
+/// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
+int64_t class_of(int64_t bytes) {
+  int64_t size = 256;
+  bytes += 64;
+  while (size < bytes) size *= 2;
+  for (int64_t quarter = size / 8, s = size / 2 + quarter; s < size; s += quarter)
+    if (s >= bytes && s % 64 == 0) return s;
+  return size;
+}
+
+}  // namespace
+
+Memory::~Memory() {
+  for (auto& [size, blocks] : free_)
+    for (void* b : blocks) std::free(b);
+}
+
+void* Memory::take(int64_t wanted, int64_t* class_bytes) {
+  const int64_t size = class_of(wanted);
+  *class_bytes = size;
+  void* block = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    auto it = free_.find(size);
+    if (it != free_.end() && !it->second.empty()) {
+      block = it->second.back();
+      it->second.pop_back();
+      cached_ -= size;
+    }
+  }
+  if (!block) block = std::aligned_alloc(64, static_cast<size_t>(size));
+  if (!block) return nullptr;
+  allocations++;
+  const int64_t now = bytes.fetch_add(size) + size;
+  for (int64_t peak = peak_bytes.load(); now > peak && !peak_bytes.compare_exchange_weak(peak, now);) {
+  }
+  return block;
+}
+
+void Memory::give(void* block, int64_t class_bytes) {
+  bytes -= class_bytes;
+  {
+    std::lock_guard lock(mutex_);
+    if (cached_ + class_bytes <= kMostCached) {
+      free_[class_bytes].push_back(block);
+      cached_ += class_bytes;
+      return;
+    }
+  }
+  std::free(block);
+}
+
+}  // namespace hb

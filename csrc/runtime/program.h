@@ -1,0 +1,38 @@
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "runtime/call.h"
+#include "runtime/context.h"
+
+namespace hb {
+
+/// A recorded list of ops, one step of something. Its intermediates live in one arena, planned by liveness; its outputs keep
+/// their own storage and stay valid until the next run.
+class Program {
+ public:
+  /// `outputs`: storages that the program's results live in; every other Out storage of a call is an intermediate.
+  static Status create(std::vector<Call> calls, std::vector<StoragePtr> outputs, std::shared_ptr<Memory> memory,
+                       const Dispatcher& dispatcher, std::shared_ptr<Program>* program);
+  ~Program();
+
+  /// Runs every op in order. `activity` is looked at between ops. Executor only.
+  Status run(Dispatcher& dispatcher, const ActivityPtr& activity);
+
+  const std::vector<StoragePtr>& outputs() const { return outputs_; }
+  size_t size() const { return calls_.size(); }
+  int64_t arena_bytes() const { return arena_bytes_; }
+  int64_t unplanned_bytes() const { return unplanned_bytes_; }
+
+ private:
+  Program() = default;
+  std::vector<Call> calls_;
+  std::vector<StoragePtr> outputs_;
+  std::shared_ptr<Memory> memory_;
+  void* arena_ = nullptr;
+  int64_t arena_class_ = 0, arena_bytes_ = 0, unplanned_bytes_ = 0;
+  size_t workspace_ = 0;
+  bool resolved_ = false;
+};
+
+}  // namespace hb

@@ -1,0 +1,62 @@
+// The only file that knows which backends there are.
+#include "runtime/registry.h"
+
+#include <cstdio>
+#include <fstream>
+#include <sched.h>
+#include <sstream>
+#include <thread>
+
+#include "cpu/kernels.h"
+#include "cpu/select.h"
+
+namespace hb {
+
+Status open_backend(const std::string& device, const std::string& isa, Backend* backend) {
+  if (device == "cuda") return Status::fail(Code::BACKEND_MISSING, "the cuda backend is not part of this build");
+  if (device != "cpu") {
+    Status s = Status::mismatch(Code::BAD_OPTION, "device", "cpu or cuda", device);
+    s.message = "device must be cpu or cuda, got " + device;
+    return s;
+  }
+  const cpu::Verbs* verbs = nullptr;
+  if (Status s = cpu::select(isa, &verbs); !s.ok()) {
+    if (s.message.empty()) s.message = s.operand + " must be " + s.expected + ", got " + s.got;
+    return s;
+  }
+  *backend = {device, verbs->name, verbs, verbs->enter, cpu_kernel};
+  return Status::success();
+}
+
+std::vector<IsaInfo> instruction_sets() {
+  std::vector<IsaInfo> list;
+  for (const cpu::Isa& isa : cpu::instruction_sets()) list.push_back({isa.verbs->name, isa.runs_here, isa.model});
+  return list;
+}
+
+namespace {
+
+/// Processors' worth of quota, 0 for none. cgroup v2, then v1.
+double cpu_quota() {
+  std::ifstream v2("/sys/fs/cgroup/cpu.max");
+  std::string quota;
+  double period = 0;
+  if (v2 >> quota >> period) return quota == "max" || period <= 0 ? 0 : std::strtod(quota.c_str(), nullptr) / period;
+  std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
+  double us = 0;
+  if (q >> us && p >> period && us > 0 && period > 0) return us / period;
+  return 0;
+}
+
+}  // namespace
+
+int usable_threads() {
+  int threads = static_cast<int>(std::thread::hardware_concurrency());
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) threads = CPU_COUNT(&set);
+  const double quota = cpu_quota();
+  if (quota > 0 && quota < threads) threads = static_cast<int>(quota + 0.5);
+  return threads < 1 ? 1 : threads > 256 ? 256 : threads;
+}
+
+}  // namespace hb
