@@ -1,0 +1,109 @@
+/** Uniform numbers in [0, 1), from a seed. */
+export type Rng = () => number;
+
+export type OperandDType = 'f32' | 'bf16' | 'i32' | 'u8';
+export type OperandData = Float64Array | Int32Array | Uint8Array;
+
+/** An operand of a case: its values are already representable in its dtype. */
+export interface CaseOperand {
+  dtype: OperandDType;
+  shape: number[];
+  data: OperandData;
+}
+
+export interface OpInputs {
+  operands: Record<string, CaseOperand>;
+  attributes: Record<string, number | string>;
+}
+
+export interface OpCase {
+  name: string;
+  tags: ('small' | 'edge' | 'perf')[];
+  /** Named dims of the contract, for reports. */
+  dims: Record<string, number>;
+  build(rng: Rng): OpInputs;
+  /** Compare this many rows of each output only. */
+  sampleRows?: number;
+}
+
+export interface OpCases {
+  op: string;
+  cases: OpCase[];
+  /** What the op should give, in plain float64 loops that share no code with a kernel. Rows beyond `rows` are not compared. */
+  oracle(inputs: OpInputs): Record<string, { shape: number[]; data: Float64Array }>;
+  /** Outputs that must match exactly. */
+  exact?: string[];
+  /** Largest error relative to the largest expected magnitude of the row, per dtype of the output. */
+  tolerance?: { f32: number; bf16: number };
+}
+
+const float = new Float32Array(1);
+const word = new Uint32Array(float.buffer);
+
+/** Rounds to the nearest bf16, ties to even. */
+export function roundBf16(value: number): number {
+  float[0] = value;
+  if (Number.isNaN(value)) return value;
+  const u = word[0] as number;
+  word[0] = (u + 0x7fff + ((u >>> 16) & 1)) & 0xffff0000;
+  return float[0] as number;
+}
+
+function size(shape: number[]): number {
+  return shape.reduce((n, d) => n * d, 1);
+}
+
+/** A float operand with the given values, rounded to its dtype. */
+export function values(dtype: 'f32' | 'bf16', shape: number[], list: ArrayLike<number>): CaseOperand {
+  return { dtype, shape, data: Float64Array.from(list, dtype === 'f32' ? Math.fround : roundBf16) };
+}
+
+/** Normal draws (Box and Muller), rounded to the dtype. */
+export function normals(
+  rng: Rng,
+  dtype: 'f32' | 'bf16',
+  shape: number[],
+  options: { mean?: number; scale?: number } = {},
+): CaseOperand {
+  const data = new Float64Array(size(shape));
+  for (let i = 0; i < data.length; i += 2) {
+    const radius = Math.sqrt(-2 * Math.log(1 - rng())) * (options.scale ?? 1);
+    const angle = 2 * Math.PI * rng();
+    data[i] = radius * Math.cos(angle) + (options.mean ?? 0);
+    if (i + 1 < data.length) data[i + 1] = radius * Math.sin(angle) + (options.mean ?? 0);
+  }
+  return values(dtype, shape, data);
+}
+
+/** An i32 operand; one-dimensional unless a shape is given. */
+export function counts(list: number[], shape: number[] = [list.length]): CaseOperand {
+  return { dtype: 'i32', shape, data: Int32Array.from(list) };
+}
+
+/** A u8 operand with one value per element from `next`. */
+export function bytes(shape: number[], next: () => number): CaseOperand {
+  const data = new Uint8Array(size(shape));
+  for (let i = 0; i < data.length; i++) data[i] = next();
+  return { dtype: 'u8', shape, data };
+}
+
+/** An operand that a case must have. */
+export function operand(operands: Record<string, CaseOperand>, name: string): CaseOperand {
+  const found = operands[name];
+  if (!found) throw new Error(`the case has no operand ${name}`);
+  return found;
+}
+
+/** A numeric attribute that a case must have. */
+export function real(attributes: Record<string, number | string>, name: string): number {
+  const found = attributes[name];
+  if (typeof found !== 'number') throw new Error(`the case has no number ${name}`);
+  return found;
+}
+
+/** An integer attribute that a case must have. */
+export function integer(attributes: Record<string, number | string>, name: string): number {
+  const found = real(attributes, name);
+  if (!Number.isInteger(found)) throw new Error(`${name} is not an integer: ${found}`);
+  return found;
+}
