@@ -105,7 +105,7 @@ describe('round trips', () => {
     expect(tokenizer.decode(tokenizer.encode('a\ud800b'))).toBe('a\ufffdb');
   });
 
-  it('a long text takes well under a second', () => {
+  it('a long text takes seconds at most', () => {
     const text = 'A large red circle left of a blue square. '.repeat(5000) + ' '.repeat(50_000);
     const start = performance.now();
     const ids = tokenizer.encode(text);
