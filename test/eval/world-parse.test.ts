@@ -23,8 +23,8 @@ const sceneOf = (seed: number) => genScene(start(2, seed));
 const indices = (table: readonly unknown[]) => table.map((_, i) => i);
 
 describe('clean renderings are read back exactly, shifts included', () => {
-  test(`${full ? 5000 : 300} scenes`, () => {
-    for (let seed = 0; seed < (full ? 5000 : 300); seed++) {
+  test(`${full ? 3000 : 300} scenes`, () => {
+    for (let seed = 0; seed < (full ? 3000 : 300); seed++) {
       const scene = sceneOf(seed);
       expect(parseImage(renderScene(scene)), `seed ${seed}`).toEqual(scene);
     }
@@ -102,7 +102,7 @@ function blurred(image: Uint8Array, deviation: number): Uint8Array {
 }
 
 describe('accuracy on spoiled renderings, whole scene right', () => {
-  const count = full ? 1000 : 150;
+  const count = full ? 500 : 150;
 
   function accuracy(spoil: (image: Uint8Array, seed: number) => Uint8Array): number {
     let right = 0;
