@@ -91,6 +91,7 @@ Napi::Function ContextObject::define(Napi::Env env) {
        InstanceMethod<&ContextObject::BeginRecord>("beginRecord"), InstanceMethod<&ContextObject::EndRecord>("endRecord"),
        InstanceMethod<&ContextObject::AbortRecord>("abortRecord"), InstanceMethod<&ContextObject::RunProgram>("runProgram"),
        InstanceMethod<&ContextObject::Wait>("wait"), InstanceMethod<&ContextObject::Receive>("receive"),
+       InstanceMethod<&ContextObject::Completed>("completed"),
        InstanceMethod<&ContextObject::ProfileStart>("profileStart"), InstanceMethod<&ContextObject::ProfileStop>("profileStop"),
        InstanceMethod<&ContextObject::Counters>("counters"), InstanceMethod<&ContextObject::Close>("close")});
 }
@@ -367,6 +368,11 @@ Napi::Value ContextObject::Receive(const Napi::CallbackInfo& info) {
     }
     deferred.Resolve(list);
   });
+}
+
+/// completed(): the ticket of the last job that is done.
+Napi::Value ContextObject::Completed(const Napi::CallbackInfo& info) {
+  return ticket_value(info.Env(), context_->completed());
 }
 
 Napi::Value ContextObject::wait(Napi::Env env, uint64_t ticket, bool ring,

@@ -113,6 +113,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Napi::Value RunProgram(const Napi::CallbackInfo& info);
   Napi::Value Wait(const Napi::CallbackInfo& info);
   Napi::Value Receive(const Napi::CallbackInfo& info);
+  Napi::Value Completed(const Napi::CallbackInfo& info);
   Napi::Value ProfileStart(const Napi::CallbackInfo& info);
   Napi::Value ProfileStop(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);

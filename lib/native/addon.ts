@@ -2,4 +2,135 @@
 export interface NativeAddon {
   /** Version of the package that the addon was built from. */
   version(): string;
+  describe(): Contracts;
+  instructionSets(): InstructionSet[];
+  usableThreads(): number;
+  /** Native failures become instances of this class. */
+  registerErrorClass(errorClass: unknown): void;
+  NativeContext: new (device: string, isa: string, threads: number) => NativeContext;
+  NativeActivity: new () => NativeActivity;
+  NativeMapping: new (path: string) => NativeMapping;
+}
+
+export interface InstructionSet {
+  name: string;
+  /** The processor and the operating system have it. */
+  available: boolean;
+  /** A software model of an instruction set, for tests only. */
+  model: boolean;
+}
+
+/** The op contracts as data. */
+export interface Contracts {
+  dtypes: string[];
+  ops: OpContract[];
+}
+
+export interface OpContract {
+  name: string;
+  summary: string;
+  formula: string;
+  /** The named dim whose live count is data in operand `rows`, or null. */
+  liveDim: string | null;
+  operands: OperandContract[];
+  attributes: AttributeContract[];
+}
+
+export interface OperandContract {
+  name: string;
+  role: 'in' | 'out' | 'inout';
+  dtypes: string[];
+  /** Type variable: operands of one op with the same letter have the same dtype. */
+  type: string | null;
+  /** Named dims; a number is a fixed size; "*" is any shape. */
+  dims: string;
+  optional: boolean;
+  mayBePacked: boolean;
+  note: string;
+}
+
+export interface AttributeContract {
+  name: string;
+  kind: 'integer' | 'real' | 'choice' | 'dtype';
+  min: number;
+  max: number;
+  fallback: number | null;
+  choices: string[];
+  note: string;
+}
+
+export interface NativeTensor {
+  readonly dtype: number;
+  readonly shape: number[];
+  readonly packed: boolean;
+  readonly bytes: number;
+  readonly disposed: boolean;
+  view(shape: readonly number[], byteOffset: number): NativeTensor;
+  dispose(): void;
+}
+
+export interface NativeActivity {
+  cancel(): void;
+}
+
+export interface NativeMapping {
+  readonly bytes: number;
+  dispose(): void;
+}
+
+export interface NativeProgram {
+  describe(): { ops: number; arenaBytes: number; unplannedBytes: number };
+  dispose(): void;
+}
+
+export interface NativeRecord {
+  channel: number;
+  data: ArrayBuffer;
+}
+
+export interface ProfileEvent {
+  /** Op name; empty for a job of the queue, which spans the ops within it. */
+  op: string;
+  startNs: number;
+  endNs: number;
+  flops: number;
+  bytes: number;
+  threads: number;
+  shape: string;
+}
+
+/** Live figures of a context's memory and work. */
+export interface Counters {
+  bytes: number;
+  peakBytes: number;
+  allocations: number;
+  ops: number;
+  reads: number;
+  recordings: number;
+  runs: number;
+}
+
+export interface NativeContext {
+  describe(): { device: string; isa: string; threads: number };
+  tensor(dtype: number, shape: readonly number[]): NativeTensor;
+  mapped(mapping: NativeMapping, offset: number, dtype: number, shape: readonly number[]): NativeTensor;
+  write(tensor: NativeTensor, data: Uint8Array | null, activity: NativeActivity | null): number;
+  read(tensor: NativeTensor): Promise<ArrayBuffer>;
+  run(
+    op: number,
+    operands: (NativeTensor | undefined)[],
+    attributes: (number | undefined)[],
+    activity: NativeActivity | null,
+  ): (NativeTensor | null)[];
+  beginRecord(): void;
+  endRecord(outputs: NativeTensor[]): NativeProgram;
+  abortRecord(): void;
+  runProgram(program: NativeProgram, activity: NativeActivity | null): number;
+  wait(activity: NativeActivity | null): Promise<number>;
+  receive(ticket: number): Promise<NativeRecord[]>;
+  completed(): number;
+  profileStart(): void;
+  profileStop(): ProfileEvent[];
+  counters(): Counters;
+  close(): Promise<void>;
 }

@@ -1,0 +1,894 @@
+// Made by `npm run gen` from the op contracts in csrc/ops. Do not edit.
+import type { Context } from '../tensor/context.js';
+import { DTYPES, type DType } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+function dtypeNumber(dtype: DType | undefined): number | undefined {
+  return dtype === undefined ? undefined : DTYPES.indexOf(dtype);
+}
+
+function choiceNumber(choice: string | undefined, choices: readonly string[]): number | undefined {
+  return choice === undefined ? undefined : choices.indexOf(choice);
+}
+
+export interface RmsNormArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
+  /** [N D]: rows to normalise. */
+  x: Tensor<T>;
+  /** [N D]: added to x before normalising. */
+  residual?: Tensor<NoInfer<T>> | undefined;
+  /** [D]: scale. */
+  weight: Tensor<W>;
+  /** [D]: scale of rows at or beyond `split`. */
+  weightGen?: Tensor<NoInfer<W>> | undefined;
+  /** [1]: first row of the second expert: rows below it use the plain weights, the others the `_gen` ones. */
+  split?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** added to the mean of squares; default 0.000001. */
+  eps?: number | undefined;
+}
+
+/**
+ * Root-mean-square norm of each row, with an optional fused residual add.
+ *
+ * `h = x + residual; out = h / sqrt(mean(h^2) + eps) * weight`
+ *
+ * Returns
+ * - `out` [N D]: normalised rows.
+ * - `sum` [N D]: x + residual, rounded to the dtype of x; only with a residual.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function rmsNorm<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'>(
+  cx: Context,
+  args: RmsNormArgs<T, W>,
+): { out: Tensor<T>; sum?: Tensor<T> | undefined } {
+  const [out, sum] = cx.run(0, [args.x, args.residual, args.weight, args.weightGen, args.split, args.rows], [args.eps]);
+  return { out: out as Tensor<T>, sum: (sum ?? undefined) as Tensor<T> | undefined };
+}
+
+export interface LayerNormArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
+  /** [N D]: rows to normalise. */
+  x: Tensor<T>;
+  /** [D]: scale. */
+  weight: Tensor<W>;
+  /** [D]: shift. */
+  bias: Tensor<NoInfer<W>>;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** added to the variance; default 0.000001. */
+  eps?: number | undefined;
+}
+
+/**
+ * Layer norm of each row.
+ *
+ * `out = (x - mean(x)) / sqrt(mean((x - mean(x))^2) + eps) * weight + bias`
+ *
+ * Returns
+ * - `out` [N D]: normalised rows.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function layerNorm<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'>(
+  cx: Context,
+  args: LayerNormArgs<T, W>,
+): Tensor<T> {
+  return cx.run(1, [args.x, args.weight, args.bias, args.rows], [args.eps])[0] as Tensor<T>;
+}
+
+export interface EmbeddingArgs<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T> {
+  /** [V D]: rows to pick from. */
+  table: Tensor<T>;
+  /** [N]: row of the table per output row; clamped to [0, V). */
+  ids: Tensor<'i32'>;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** dtype of out; default the dtype of T. */
+  dtype?: O | undefined;
+}
+
+/**
+ * Picks rows of a table; also gathers rows of any tensor.
+ *
+ * `out[n] = table[ids[n]]`
+ *
+ * Returns
+ * - `out` [N D]: picked rows.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function embedding<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T>(
+  cx: Context,
+  args: EmbeddingArgs<T, O>,
+): Tensor<O> {
+  return cx.run(2, [args.table, args.ids, args.rows], [dtypeNumber(args.dtype)])[0] as Tensor<O>;
+}
+
+export interface EmbedAddArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', V extends 'f32' | 'bf16'> {
+  /** [N D]: rows. */
+  x: Tensor<T>;
+  /** [P D]: embeddings to add, positions for example. */
+  table: Tensor<W>;
+  /** [N]: row of table per row; clamped to [0, P). */
+  ids: Tensor<'i32'>;
+  /** [Q D]: a second table, times for example. */
+  table2?: Tensor<V> | undefined;
+  /** [N]: row of table2 per row; clamped to [0, Q). */
+  ids2?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+}
+
+/**
+ * Adds one or two looked-up embeddings to each row.
+ *
+ * `out[n] = (x[n] + table2[ids2[n]]) + table[ids[n]]`
+ *
+ * Returns
+ * - `out` [N D]: x + table[ids] + table2[ids2], summed in f32.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function embedAdd<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', V extends 'f32' | 'bf16'>(
+  cx: Context,
+  args: EmbedAddArgs<T, W, V>,
+): Tensor<T> {
+  return cx.run(3, [args.x, args.table, args.ids, args.table2, args.ids2, args.rows], [])[0] as Tensor<T>;
+}
+
+export interface ConcatRowsArgs<T extends 'f32' | 'bf16' | 'i32' | 'u8'> {
+  /** [N D]: first rows. */
+  a: Tensor<T>;
+  /** [M D]: rows after them. */
+  b: Tensor<NoInfer<T>>;
+}
+
+/**
+ * Rows of b after rows of a.
+ *
+ * `out = [a; b]`
+ *
+ * Returns
+ * - `out` [R D]: R = N + M.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function concatRows<T extends 'f32' | 'bf16' | 'i32' | 'u8'>(cx: Context, args: ConcatRowsArgs<T>): Tensor<T> {
+  return cx.run(4, [args.a, args.b], [])[0] as Tensor<T>;
+}
+
+export interface CastArgs<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T> {
+  /** any shape: values. */
+  x: Tensor<T>;
+  /** dtype of out; default the dtype of T. */
+  dtype?: O | undefined;
+}
+
+/**
+ * Changes the dtype.
+ *
+ * `out = round(x)`
+ *
+ * Returns
+ * - `out` : the same values, rounded to nearest even.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function cast<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T>(
+  cx: Context,
+  args: CastArgs<T, O>,
+): Tensor<O> {
+  return cx.run(5, [args.x], [dtypeNumber(args.dtype)])[0] as Tensor<O>;
+}
+
+export interface PackWeightArgs<T extends 'f32' | 'bf16'> {
+  /** [M K]: weight, one row per output. */
+  weight: Tensor<T>;
+  /** [M2 K]: rows appended after it. */
+  second?: Tensor<NoInfer<T>> | undefined;
+  /** [M3 K]: rows appended after those. */
+  third?: Tensor<NoInfer<T>> | undefined;
+}
+
+/**
+ * Concatenates weights by rows and brings them into the backend's packed layout.
+ *
+ * `out = pack([weight; second; third])`
+ *
+ * Returns
+ * - `out` [R K]: the same matrix in the packed layout.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function packWeight<T extends 'f32' | 'bf16'>(cx: Context, args: PackWeightArgs<T>): Tensor<T> {
+  return cx.run(6, [args.weight, args.second, args.third], [])[0] as Tensor<T>;
+}
+
+export interface LinearArgs<
+  T extends 'f32' | 'bf16',
+  W extends 'f32' | 'bf16',
+  B extends 'f32' | 'bf16',
+  O extends 'f32' | 'bf16' = T,
+> {
+  /** [N K]: input rows. */
+  x: Tensor<T>;
+  /** [M K]: one row per output; for swiglu the gate rows, then the up rows. */
+  weight: Tensor<W>;
+  /** [M]: added before the activation. */
+  bias?: Tensor<B> | undefined;
+  /** [M K]: weight of rows at or beyond `split`. */
+  weightGen?: Tensor<NoInfer<W>> | undefined;
+  /** [M]: bias of rows at or beyond `split`. */
+  biasGen?: Tensor<NoInfer<B>> | undefined;
+  /** [N R]: added after the activation. */
+  residual?: Tensor<NoInfer<O>> | undefined;
+  /** [1]: first row of the second expert: rows below it use the plain weights, the others the `_gen` ones. */
+  split?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** applied to x W^T + bias; default none. */
+  activation?: 'none' | 'gelu_tanh' | 'silu' | 'swiglu' | undefined;
+  /** dtype of out; default the dtype of T. */
+  dtype?: O | undefined;
+}
+
+/**
+ * Matrix product with a weight, with fused bias, activation, residual and two-expert routing.
+ *
+ * `out = activation(x W^T + bias) + residual; swiglu: silu(x Wgate^T) * (x Wup^T); accumulation in f32, K in order`
+ *
+ * Returns
+ * - `out` [N R]: R = M, or M / 2 for swiglu.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function linear<
+  T extends 'f32' | 'bf16',
+  W extends 'f32' | 'bf16',
+  B extends 'f32' | 'bf16',
+  O extends 'f32' | 'bf16' = T,
+>(cx: Context, args: LinearArgs<T, W, B, O>): Tensor<O> {
+  return cx.run(
+    7,
+    [args.x, args.weight, args.bias, args.weightGen, args.biasGen, args.residual, args.split, args.rows],
+    [choiceNumber(args.activation, ['none', 'gelu_tanh', 'silu', 'swiglu']), dtypeNumber(args.dtype)],
+  )[0] as Tensor<O>;
+}
+
+export interface RopeTableArgs {
+  /** [N]: position id per row. */
+  positions: Tensor<'i32'>;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** head size, even. */
+  dim: number;
+  /** base of the frequencies. */
+  theta: number;
+}
+
+/**
+ * Cosines and sines of rotary positions, shared by all layers of a step.
+ *
+ * `a_i = f32(position) * f32(theta^(-2i/dim)); out = [cos a | sin a]`
+ *
+ * Returns
+ * - `out` [N R]: cos of the dim/2 angles, then their sin.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function ropeTable(cx: Context, args: RopeTableArgs): Tensor<'f32'> {
+  return cx.run(8, [args.positions, args.rows], [args.dim, args.theta])[0] as Tensor<'f32'>;
+}
+
+export interface QkNormRopeAppendArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
+  /** [N C]: q heads, k heads and v heads side by side, C = (H + 2 G) D. */
+  qkv: Tensor<T>;
+  /** [D]: scale of the q norm. */
+  qNorm: Tensor<W>;
+  /** [D]: scale of the k norm. */
+  kNorm: Tensor<NoInfer<W>>;
+  /** [D]: scale of the q norm of rows at or beyond `split`. */
+  qNormGen?: Tensor<NoInfer<W>> | undefined;
+  /** [D]: scale of the k norm of rows at or beyond `split`. */
+  kNormGen?: Tensor<NoInfer<W>> | undefined;
+  /** [N D]: cosines and sines from rope_table. */
+  rope: Tensor<'f32'>;
+  /** [N]: sequence (row of page_table) of each row; clamped to [0, B). */
+  seq: Tensor<'i32'>;
+  /** [N]: cache slot that the row's k and v go to; negative: not appended. */
+  slots: Tensor<'i32'>;
+  /** [B P]: cache page per sequence and page index. */
+  pageTable: Tensor<'i32'>;
+  /** [X G D S]: keys, transposed within a page. */
+  kCache: Tensor<NoInfer<T>>;
+  /** [X G S D]: values. */
+  vCache: Tensor<NoInfer<T>>;
+  /** [1]: first row of the second expert: rows below it use the plain weights, the others the `_gen` ones. */
+  split?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** added to the mean of squares; default 0.000001. */
+  eps?: number | undefined;
+}
+
+/**
+ * RMS norm of each q and k head, rotary embedding, and the append of k and v to the paged cache.
+ *
+ * `h = rms(h) * norm per head; h = h * cos + [-h2 | h1] * sin (half rotation); k_cache, v_cache at page_table[seq][slot / 64], slot % 64`
+ *
+ * Returns
+ * - `q` [N H D]: normed and rotated queries.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function qkNormRopeAppend<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'>(
+  cx: Context,
+  args: QkNormRopeAppendArgs<T, W>,
+): Tensor<T> {
+  return cx.run(
+    9,
+    [
+      args.qkv,
+      args.qNorm,
+      args.kNorm,
+      args.qNormGen,
+      args.kNormGen,
+      args.rope,
+      args.seq,
+      args.slots,
+      args.pageTable,
+      args.kCache,
+      args.vCache,
+      args.split,
+      args.rows,
+    ],
+    [args.eps],
+  )[0] as Tensor<T>;
+}
+
+export interface PagedAttentionArgs<T extends 'f32' | 'bf16'> {
+  /** [N H D]: queries. */
+  q: Tensor<T>;
+  /** [X G D S]: keys, transposed within a page; H is a multiple of G. */
+  kCache: Tensor<NoInfer<T>>;
+  /** [X G S D]: values. */
+  vCache: Tensor<NoInfer<T>>;
+  /** [B P]: cache page per sequence and page index. */
+  pageTable: Tensor<'i32'>;
+  /** [N]: sequence (row of page_table) of each row; clamped to [0, B). */
+  seq: Tensor<'i32'>;
+  /** [N]: the row sees slots 0 .. visible - 1; clamped to [0, P * 64]. */
+  visible: Tensor<'i32'>;
+  /** [N 2]: the row also sees slots own[0] .. own[1] - 1 (at or beyond visible). */
+  own?: Tensor<'i32'> | undefined;
+  /** [N 4]: of its own slots, only those whose bit (slot - own[0]) is set in these 128 bits. */
+  ancestors?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** factor of q k^T, 1 / sqrt(D) as a rule. */
+  scale: number;
+}
+
+/**
+ * Attention of a ragged batch of rows over the paged cache: causal, full, or masked by tree ancestors.
+ *
+ * `out = softmax(scale * q K^T) V over the visible slots in slot order; exact row maximum, one f32 FMA chain per output`
+ *
+ * Returns
+ * - `out` [N H D]: a row that sees nothing gives zeros.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function pagedAttention<T extends 'f32' | 'bf16'>(cx: Context, args: PagedAttentionArgs<T>): Tensor<T> {
+  return cx.run(
+    10,
+    [args.q, args.kCache, args.vCache, args.pageTable, args.seq, args.visible, args.own, args.ancestors, args.rows],
+    [args.scale],
+  )[0] as Tensor<T>;
+}
+
+export interface DenseAttentionArgs<T extends 'f32' | 'bf16'> {
+  /** [N 3 H D]: q, k and v of each row side by side. */
+  qkv: Tensor<T>;
+  /** [N 2]: the row sees rows ranges[0] .. ranges[1] - 1; all rows when absent. */
+  ranges?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** factor of q k^T, 1 / sqrt(D) as a rule. */
+  scale: number;
+}
+
+/**
+ * Attention among the rows of the call, full within each row's range: the ViT and the VAE.
+ *
+ * `out = softmax(scale * q K^T) V over rows ranges[0] .. ranges[1] - 1 in order`
+ *
+ * Returns
+ * - `out` [N H D]: a row that sees nothing gives zeros.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function denseAttention<T extends 'f32' | 'bf16'>(cx: Context, args: DenseAttentionArgs<T>): Tensor<T> {
+  return cx.run(11, [args.qkv, args.ranges, args.rows], [args.scale])[0] as Tensor<T>;
+}
+
+export interface CopyPagesArgs<T extends 'f32' | 'bf16'> {
+  /** [X G D S]: keys. */
+  kCache: Tensor<T>;
+  /** [X G S D]: values. */
+  vCache: Tensor<NoInfer<T>>;
+  /** [N 2]: source and destination page; a pair out of range is skipped. */
+  pairs: Tensor<'i32'>;
+}
+
+/**
+ * Copies cache pages: what a fork does to a partly filled last page.
+ *
+ * `cache[pairs[n][1]] = cache[pairs[n][0]], n in order`
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function copyPages<T extends 'f32' | 'bf16'>(cx: Context, args: CopyPagesArgs<T>): void {
+  cx.run(12, [args.kCache, args.vCache, args.pairs], []);
+}
+
+export interface SampleArgs {
+  /** [N V]: scores. */
+  logits: Tensor<'f32'>;
+  /** [N]: 0 (or less, or NaN): the largest logit, lowest id on ties. */
+  temperature: Tensor<'f32'>;
+  /** [N]: keep the k largest logits, lower ids first on ties; 0 or less: all. */
+  topK: Tensor<'i32'>;
+  /** [N]: then keep tokens while the mass before them (of what top-k left) is below p; 1 or more: all. */
+  topP: Tensor<'f32'>;
+  /** [N]: then keep tokens of at least this share of the largest probability; 0: all. */
+  minP: Tensor<'f32'>;
+  /** [N 2]: low and high half of the 64-bit seed. */
+  seed: Tensor<'i32'>;
+  /** [N]: index of the token in the answer. */
+  position: Tensor<'i32'>;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+}
+
+/**
+ * Picks a token per row: greedy, or sampled by position-keyed Gumbel noise.
+ *
+ * `token = argmax over kept ids of logit / temperature + G(seed, position, id), G = -log(-log U), U = (w + 0.5) 2^-32, w = word id % 4 of Philox4x32-10, key = seed, counter = (id / 4, position, purpose token << 24, 0); lowest id on ties`
+ *
+ * Returns
+ * - `token` [N]: chosen ids.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function sample(cx: Context, args: SampleArgs): Tensor<'i32'> {
+  return cx.run(
+    13,
+    [args.logits, args.temperature, args.topK, args.topP, args.minP, args.seed, args.position, args.rows],
+    [],
+  )[0] as Tensor<'i32'>;
+}
+
+export interface DecodeAdvanceArgs {
+  /** [N]: token that the step chose for each sequence. */
+  token: Tensor<'i32'>;
+  /** [K]: stop tokens; negative entries are unused. */
+  stop: Tensor<'i32'>;
+  /** [N]: most tokens of each answer. */
+  limit: Tensor<'i32'>;
+  /** [N]: token that the next step feeds. */
+  tokens: Tensor<'i32'>;
+  /** [N]: its rotary position. */
+  positions: Tensor<'i32'>;
+  /** [N]: its cache slot. */
+  slots: Tensor<'i32'>;
+  /** [N]: slots that it sees, itself included. */
+  visible: Tensor<'i32'>;
+  /** [N]: tokens of the answer so far. */
+  output: Tensor<'i32'>;
+  /** [N]: 0 running, 1 stop token, 2 length limit. */
+  finished: Tensor<'i32'>;
+  /** [1]: rows that still run: N, or 0 once all have finished. */
+  live: Tensor<'i32'>;
+}
+
+/**
+ * The device-side state of a decode loop: stop tokens, length limit, and what the next step reads.
+ *
+ * `running: token in stop -> finished 1; else output + 1 = limit -> finished 2 (the token counts); else the token is fed next, positions, slots, visible and output grow by 1. Sequences that had finished stay as they are`
+ *
+ * Returns
+ * - `event` [N 4]: token, its index in the answer, finished, 1 if the sequence ran in this step.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function decodeAdvance(cx: Context, args: DecodeAdvanceArgs): Tensor<'i32'> {
+  return cx.run(
+    14,
+    [
+      args.token,
+      args.stop,
+      args.limit,
+      args.tokens,
+      args.positions,
+      args.slots,
+      args.visible,
+      args.output,
+      args.finished,
+      args.live,
+    ],
+    [],
+  )[0] as Tensor<'i32'>;
+}
+
+export interface EmitArgs<T extends 'f32' | 'bf16' | 'i32' | 'u8'> {
+  /** any shape: bytes that the host gets. */
+  payload: Tensor<T>;
+  /** [1]: 0: nothing is emitted. */
+  when?: Tensor<'i32'> | undefined;
+  /** number by which the host tells records apart. */
+  channel: number;
+}
+
+/**
+ * Sends a tensor to the host through the context's ring, in order.
+ *
+ * `ring <- (channel, payload)`
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function emit<T extends 'f32' | 'bf16' | 'i32' | 'u8'>(cx: Context, args: EmitArgs<T>): void {
+  cx.run(15, [args.payload, args.when], [args.channel]);
+}
+
+export interface IncrementArgs {
+  /** [N]: counters, a step index for example. */
+  x: Tensor<'i32'>;
+  /** added to each; default 1. */
+  by?: number | undefined;
+}
+
+/**
+ * Adds a constant to device-side counters.
+ *
+ * `x = x + by (wraps)`
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function increment(cx: Context, args: IncrementArgs): void {
+  cx.run(16, [args.x], [args.by]);
+}
+
+export interface TimeEmbeddingArgs<T extends 'f32', O extends 'f32' | 'bf16' = T> {
+  /** [S C]: column 0 holds the times, in [0, 1]: a schedule, or [S 1]. */
+  times: Tensor<T>;
+  /** [B]: row of `times` per output row; clamped to [0, S). */
+  step: Tensor<'i32'>;
+  /** R, even; default 256. */
+  dim?: number | undefined;
+  /** dtype of out; default the dtype of T. */
+  dtype?: O | undefined;
+}
+
+/**
+ * Sinusoidal embedding of a diffusion time, unscaled.
+ *
+ * `a_i = t * exp(-ln(10000) i / (dim/2)), i = 0 .. dim/2 - 1; out = [cos a | sin a]`
+ *
+ * Returns
+ * - `out` [B R]: cosines, then sines.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function timeEmbedding<T extends 'f32', O extends 'f32' | 'bf16' = T>(
+  cx: Context,
+  args: TimeEmbeddingArgs<T, O>,
+): Tensor<O> {
+  return cx.run(17, [args.times, args.step], [args.dim, dtypeNumber(args.dtype)])[0] as Tensor<O>;
+}
+
+export interface GuidedUpdateArgs {
+  /** [N C]: latents, one row per token. */
+  x: Tensor<'f32'>;
+  /** [N C]: velocity in the full context. */
+  v: Tensor<'f32'>;
+  /** [N C]: velocity without the text. */
+  vText?: Tensor<'f32'> | undefined;
+  /** [N C]: velocity without the image. */
+  vImage?: Tensor<'f32'> | undefined;
+  /** [N C]: velocity of the step before, for multistep solvers. */
+  previous?: Tensor<'f32'> | undefined;
+  /** [N C]: fresh noise, for stochastic solvers. */
+  noise?: Tensor<'f32'> | undefined;
+  /** [S 8]: per step: time, p, q, w, r, text scale, image scale, renorm minimum. */
+  schedule: Tensor<'f32'>;
+  /** [1]: row of the schedule; clamped to [0, S). */
+  step: Tensor<'i32'>;
+  /** [J]: rows where each image starts, then N; one image when absent. */
+  images?: Tensor<'i32'> | undefined;
+  /** how the guided velocity is brought back to the norm of v; default global. */
+  renorm?: 'global' | 'channel' | 'text_channel' | undefined;
+}
+
+/**
+ * Classifier-free guidance with renorm, and the solver's update of the latents, in one pass.
+ *
+ * `text scale <= 1 or no v_text: u = v. else g = v_text + st (v - v_text); global, channel: h = v_image + si (g - v_image) if si > 1 else g; u = h clamp(|v| / (|h| + 1e-8), min, 1), norms per image or per row; text_channel: g' = g clamp(|v| / (|g| + 1e-8), min, 1) per row; u = v_image + si (g' - v_image) if si > 1 else g'. x = p x + q u + w previous + r noise; velocity = u`
+ *
+ * Returns
+ * - `velocity` [N C]: the guided velocity.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function guidedUpdate(cx: Context, args: GuidedUpdateArgs): Tensor<'f32'> {
+  return cx.run(
+    18,
+    [args.x, args.v, args.vText, args.vImage, args.previous, args.noise, args.schedule, args.step, args.images],
+    [choiceNumber(args.renorm, ['global', 'channel', 'text_channel'])],
+  )[0] as Tensor<'f32'>;
+}
+
+export interface PhiloxNormalArgs<O extends 'f32' | 'bf16' = 'f32'> {
+  /** [2]: low and high half of the 64-bit seed. */
+  seed: Tensor<'i32'>;
+  /** [1]: position within the purpose, a step index for example; 0 when absent. */
+  position?: Tensor<'i32'> | undefined;
+  /** R. */
+  rowsCount: number;
+  /** C. */
+  columns: number;
+  /** what the draws are for: see core/noise.h. */
+  purpose: number;
+  /** added to every draw; default 0. */
+  mean?: number | undefined;
+  /** factor of every draw; default 1. */
+  deviation?: number | undefined;
+  /** dtype of out; default f32. */
+  dtype?: O | undefined;
+}
+
+/**
+ * Counter-based normal noise: a seed gives the same bits on every backend.
+ *
+ * `Philox4x32-10, key = seed, counter = (index / 4, position, purpose << 24, 0); Box-Muller on words (0,1) and (2,3)`
+ *
+ * Returns
+ * - `out` [R C]: normal draws, numbered row-major.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function philoxNormal<O extends 'f32' | 'bf16' = 'f32'>(cx: Context, args: PhiloxNormalArgs<O>): Tensor<O> {
+  return cx.run(
+    19,
+    [args.seed, args.position],
+    [args.rowsCount, args.columns, args.purpose, args.mean, args.deviation, dtypeNumber(args.dtype)],
+  )[0] as Tensor<O>;
+}
+
+export interface Conv2dArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', B extends 'f32' | 'bf16'> {
+  /** [H W C]: image, channels last. */
+  x: Tensor<T>;
+  /** [M K]: one row per output channel, columns (kernel row, kernel column, channel). */
+  weight: Tensor<W>;
+  /** [M]: added per output channel. */
+  bias: Tensor<B>;
+  /** [Y X M]: added last. */
+  residual?: Tensor<NoInfer<T>> | undefined;
+  /** side of the square kernel; default 3. */
+  kernel?: number | undefined;
+  /** step in both directions; default 1. */
+  stride?: number | undefined;
+  /** zeros above and left; default 1. */
+  padBegin?: number | undefined;
+  /** zeros below and right; default 1. */
+  padEnd?: number | undefined;
+}
+
+/**
+ * Two-dimensional convolution of one channels-last image.
+ *
+ * `out[y,x,m] = bias[m] + sum over (i,j,c) of x[y*stride + i - pad_begin, x*stride + j - pad_begin, c] * weight[m,(i,j,c)] + residual`
+ *
+ * Returns
+ * - `out` [Y X M]: Y = (H + pad_begin + pad_end - kernel) / stride + 1, X alike.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function conv2d<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', B extends 'f32' | 'bf16'>(
+  cx: Context,
+  args: Conv2dArgs<T, W, B>,
+): Tensor<T> {
+  return cx.run(
+    20,
+    [args.x, args.weight, args.bias, args.residual],
+    [args.kernel, args.stride, args.padBegin, args.padEnd],
+  )[0] as Tensor<T>;
+}
+
+export interface ConvWeightArgs<T extends 'f32' | 'bf16'> {
+  /** [M C Y X]: a checkpoint's convolution weight. */
+  weight: Tensor<T>;
+}
+
+/**
+ * Brings a channels-first convolution weight into the order of conv2d.
+ *
+ * `out[m, (y, x, c)] = weight[m, c, y, x]`
+ *
+ * Returns
+ * - `out` [M K]: columns (kernel row, kernel column, channel).
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function convWeight<T extends 'f32' | 'bf16'>(cx: Context, args: ConvWeightArgs<T>): Tensor<T> {
+  return cx.run(21, [args.weight], [])[0] as Tensor<T>;
+}
+
+export interface GroupNormArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
+  /** [H W C]: image, channels last. */
+  x: Tensor<T>;
+  /** [C]: scale. */
+  weight: Tensor<W>;
+  /** [C]: shift. */
+  bias: Tensor<NoInfer<W>>;
+  /** groups of neighbouring channels; default 32. */
+  groups?: number | undefined;
+  /** added to the variance; default 0.000001. */
+  eps?: number | undefined;
+  /** applied last; swish(x) = x * sigmoid(x); default none. */
+  activation?: 'none' | 'swish' | undefined;
+}
+
+/**
+ * Group norm of one channels-last image, with an optional fused swish.
+ *
+ * `per group: y = (x - mean) / sqrt(var + eps) * weight + bias; out = y or y * sigmoid(y)`
+ *
+ * Returns
+ * - `out` [H W C]: normalised image.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function groupNorm<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'>(
+  cx: Context,
+  args: GroupNormArgs<T, W>,
+): Tensor<T> {
+  return cx.run(
+    22,
+    [args.x, args.weight, args.bias],
+    [args.groups, args.eps, choiceNumber(args.activation, ['none', 'swish'])],
+  )[0] as Tensor<T>;
+}
+
+export interface UpsampleNearestArgs<T extends 'f32' | 'bf16'> {
+  /** [H W C]: image, channels last. */
+  x: Tensor<T>;
+  /** copies per side; default 2. */
+  factor?: number | undefined;
+}
+
+/**
+ * Repeats every pixel factor x factor times.
+ *
+ * `out[y, x] = in[y / factor, x / factor]`
+ *
+ * Returns
+ * - `out` [Y X C]: Y = H * factor, X = W * factor.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function upsampleNearest<T extends 'f32' | 'bf16'>(cx: Context, args: UpsampleNearestArgs<T>): Tensor<T> {
+  return cx.run(23, [args.x], [args.factor])[0] as Tensor<T>;
+}
+
+export interface PatchifyArgs<T extends 'f32' | 'bf16'> {
+  /** [H W C]: image or latent, channels last; sides are multiples of patch. */
+  x: Tensor<T>;
+  /** side of a patch. */
+  patch: number;
+}
+
+/**
+ * Cuts an image into square patches, one row each.
+ *
+ * `out[(y, x), (i, j, c)] = in[y*patch + i, x*patch + j, c]`
+ *
+ * Returns
+ * - `out` [N K]: patches row-major; columns (row in patch, column in patch, channel).
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function patchify<T extends 'f32' | 'bf16'>(cx: Context, args: PatchifyArgs<T>): Tensor<T> {
+  return cx.run(24, [args.x], [args.patch])[0] as Tensor<T>;
+}
+
+export interface UnpatchifyArgs<T extends 'f32' | 'bf16'> {
+  /** [N K]: patches row-major; columns (row in patch, column in patch, channel). */
+  x: Tensor<T>;
+  /** side of a patch. */
+  patch: number;
+  /** patches per column; N is a multiple of it. */
+  height: number;
+  /** factor of every value; default 1. */
+  scale?: number | undefined;
+  /** added after the factor; default 0. */
+  shift?: number | undefined;
+}
+
+/**
+ * Puts square patches back into an image, with an affine map of the values.
+ *
+ * `out[y*patch + i, x*patch + j, c] = in[(y, x), (i, j, c)] * scale + shift`
+ *
+ * Returns
+ * - `out` [Y X C]: image or latent, channels last.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function unpatchify<T extends 'f32' | 'bf16'>(cx: Context, args: UnpatchifyArgs<T>): Tensor<T> {
+  return cx.run(25, [args.x], [args.patch, args.height, args.scale, args.shift])[0] as Tensor<T>;
+}
+
+export interface NormalizePixelsArgs {
+  /** [H W C]: pixels. */
+  x: Tensor<'u8'>;
+}
+
+/**
+ * Pixels to values.
+ *
+ * `out = (x / 255 - 0.5) / 0.5`
+ *
+ * Returns
+ * - `out` [H W C]: values in [-1, 1].
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function normalizePixels(cx: Context, args: NormalizePixelsArgs): Tensor<'f32'> {
+  return cx.run(26, [args.x], [])[0] as Tensor<'f32'>;
+}
+
+export interface DenormalizePixelsArgs<T extends 'f32' | 'bf16'> {
+  /** [H W C]: values, [-1, 1] as a rule. */
+  x: Tensor<T>;
+}
+
+/**
+ * Values to pixels.
+ *
+ * `out = trunc(clamp(x * 0.5 + 0.5, 0, 1) * 255); NaN gives 0`
+ *
+ * Returns
+ * - `out` [H W C]: pixels, truncated as the reference does.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function denormalizePixels<T extends 'f32' | 'bf16'>(cx: Context, args: DenormalizePixelsArgs<T>): Tensor<'u8'> {
+  return cx.run(27, [args.x], [])[0] as Tensor<'u8'>;
+}
+
+export interface VaeLatentArgs<T extends 'f32' | 'bf16'> {
+  /** [H W M]: mean channels, then log-variance channels. */
+  moments: Tensor<T>;
+  /** [H W Z]: standard normal draws; the mean alone when absent. */
+  noise?: Tensor<NoInfer<T>> | undefined;
+  /** scale factor of the autoencoder. */
+  scale: number;
+  /** shift factor of the autoencoder. */
+  shift: number;
+}
+
+/**
+ * The scaled latent of the autoencoder's moments.
+ *
+ * `out = scale * (mean + exp(logvar / 2) * noise - shift)`
+ *
+ * Returns
+ * - `out` [H W Z]: scaled latent, Z = M / 2.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function vaeLatent<T extends 'f32' | 'bf16'>(cx: Context, args: VaeLatentArgs<T>): Tensor<T> {
+  return cx.run(28, [args.moments, args.noise], [args.scale, args.shift])[0] as Tensor<T>;
+}

@@ -1,0 +1,348 @@
+import { HyperBagelError } from '../errors.js';
+import type {
+  Counters,
+  NativeActivity,
+  NativeAddon,
+  NativeContext,
+  NativeMapping,
+  OpContract,
+  ProfileEvent,
+} from '../native/addon.js';
+import { loadAddon } from '../native/load.js';
+import { type DataOf, DTYPES, type DType } from './dtype.js';
+import { Program, tensorsOf } from './program.js';
+import { Tensor } from './tensor.js';
+
+export interface ContextOptions {
+  /** `auto` takes the best device that is there. Default: HYPER_BAGEL_DEVICE, else `auto`. */
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** Compute threads. Default: HYPER_BAGEL_THREADS, else affinity and cgroup quota. */
+  threads?: number | undefined;
+  /** Instruction set of the cpu backend. Default: HYPER_BAGEL_ISA, else the best that the machine has. */
+  isa?: string | undefined;
+}
+
+/** What {@link Context.call} takes: operands by contract name. */
+export type OperandMap = { readonly [name: string]: Tensor | null | undefined };
+export type AttributeMap = { readonly [name: string]: number | string | undefined };
+
+/** Flags that kernels raise when data made them act: see {@link Context.sync}. */
+export interface Flags {
+  /** An index in device data was out of range and was clamped. */
+  indexClamped: boolean;
+  /** NaN reached a place where a choice had to be made. */
+  notANumber: boolean;
+}
+
+/**
+ * One piece of work that can be cancelled as a whole: an answer, a drawing. Work queued within {@link Context.within} belongs to
+ * it; its first failure skips what follows of it.
+ */
+export class Activity {
+  /** @internal */
+  readonly native: NativeActivity;
+
+  constructor() {
+    this.native = new (addon().NativeActivity)();
+  }
+
+  cancel(): void {
+    this.native.cancel();
+  }
+}
+
+let registered: NativeAddon | undefined;
+
+function addon(): NativeAddon {
+  const loaded = loadAddon();
+  if (registered !== loaded) {
+    loaded.registerErrorClass(HyperBagelError);
+    registered = loaded;
+  }
+  return loaded;
+}
+
+let contracts: Map<string, { number: number; contract: OpContract }> | undefined;
+
+/** The op contracts as data, by name, with each op's number. */
+export function opContracts(): ReadonlyMap<string, { number: number; contract: OpContract }> {
+  contracts ??= new Map(addon().describe().ops.map((contract, number) => [contract.name, { number, contract }]));
+  return contracts;
+}
+
+/** The instruction sets of the cpu backend that this build has, best first. */
+export function instructionSets(): { name: string; available: boolean; model: boolean }[] {
+  return addon().instructionSets();
+}
+
+function threadsFromEnvironment(): number | undefined {
+  const text = process.env.HYPER_BAGEL_THREADS;
+  return text === undefined || text === '' ? undefined : Number(text);
+}
+
+const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;
+
+/**
+ * One device and one in-order queue. Op calls check their arguments at once, queue the work and return output handles
+ * immediately; only `data()`, {@link sync} and {@link receive} wait. Contexts are independent of each other.
+ */
+export class Context {
+  readonly device: string;
+  /** Instruction set of the cpu backend. */
+  readonly isa: string;
+  readonly threads: number;
+  /** Why this device was chosen. */
+  readonly reason: string;
+  /** @internal */
+  readonly native: NativeContext;
+  #activity: NativeActivity | null = null;
+  #made: Tensor[] | null = null;
+  #channels = 0;
+  readonly #inboxes = new Map<number, ArrayBuffer[]>();
+  #closed: Promise<void> | undefined;
+
+  private constructor(native: NativeContext, reason: string) {
+    this.native = native;
+    this.reason = reason;
+    const { device, isa, threads } = native.describe();
+    this.device = device;
+    this.isa = isa;
+    this.threads = threads;
+  }
+
+  /**
+   * @throws HyperBagelError BAD_OPTION, BACKEND_MISSING (no addon, or no such device), NOT_SUPPORTED (an instruction set that
+   * this machine lacks)
+   */
+  static async create(options: ContextOptions = {}): Promise<Context> {
+    const asked = options.device ?? (process.env.HYPER_BAGEL_DEVICE || 'auto');
+    const threads = options.threads ?? threadsFromEnvironment() ?? 0;
+    if (!Number.isInteger(threads) || threads < 0 || threads > 256) {
+      throw new HyperBagelError('BAD_OPTION', `threads must be an integer from 1 to 256, got ${threads}`, {
+        operand: 'threads',
+        expected: 'an integer from 1 to 256',
+        got: `${threads}`,
+      });
+    }
+    const isa = options.isa ?? process.env.HYPER_BAGEL_ISA ?? '';
+    const device = asked === 'auto' ? 'cpu' : asked;
+    const reason = asked === 'auto' ? 'the cuda backend is not part of this build' : `device ${asked} was asked for`;
+    return new Context(new (addon().NativeContext)(device, isa, threads), reason);
+  }
+
+  /** @internal */
+  get activity(): NativeActivity | null {
+    return this.#activity;
+  }
+
+  /** A tensor with the given elements, or uninitialised without them. */
+  tensor<D extends DType>(dtype: D, shape: readonly number[], data?: DataOf<D> | readonly number[]): Tensor<D> {
+    const tensor = new Tensor<D>(this, this.native.tensor(DTYPES.indexOf(dtype), shape));
+    if (data !== undefined) tensor.write(data);
+    return this.adopt(tensor);
+  }
+
+  zeros<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
+    return this.tensor(dtype, shape).clear();
+  }
+
+  /** @internal A tensor over part of a mapped file. */
+  mapped<D extends DType>(file: MappedFile, offset: number, dtype: D, shape: readonly number[]): Tensor<D> {
+    return this.adopt(new Tensor<D>(this, this.native.mapped(file.native, offset, DTYPES.indexOf(dtype), shape)));
+  }
+
+  /** @internal Queues an op by number: what the generated functions call. Out operands that are absent are null. */
+  run(op: number, operands: (Tensor | null | undefined)[], attributes: (number | undefined)[]): (Tensor | null)[] {
+    const natives = operands.map((tensor) => tensor?.native ?? undefined);
+    return this.native
+      .run(op, natives, attributes, this.#activity)
+      .map((native) => (native === null ? null : this.adopt(new Tensor(this, native))));
+  }
+
+  /**
+   * Queues any op by name, with operands and attributes as its contract names them; choices and dtypes may be given by name.
+   * Returns the Out tensors by name.
+   */
+  call(name: string, operands: OperandMap, attributes: AttributeMap = {}): Record<string, Tensor> {
+    const entry = opContracts().get(name);
+    if (!entry) throw new HyperBagelError('BAD_OPTION', `there is no op "${name}"`, { op: name });
+    const { number, contract } = entry;
+    const inputs = contract.operands.filter((o) => o.role !== 'out');
+    const refuse = (given: string, known: string[], what: string) => {
+      if (!known.includes(given)) {
+        throw new HyperBagelError('BAD_OPTION', `${name} has no ${what} "${given}"`, {
+          op: name,
+          operand: given,
+          expected: known.join(', '),
+        });
+      }
+    };
+    for (const given of Object.keys(operands)) {
+      refuse(
+        given,
+        inputs.map((o) => o.name),
+        'operand',
+      );
+    }
+    for (const given of Object.keys(attributes)) {
+      refuse(
+        given,
+        contract.attributes.map((a) => a.name),
+        'attribute',
+      );
+    }
+    const values = contract.attributes.map((a) => {
+      const value = attributes[a.name];
+      if (typeof value !== 'string') return value;
+      return a.kind === 'dtype' ? DTYPES.indexOf(value as DType) : a.choices.indexOf(value);
+    });
+    const results = this.run(
+      number,
+      inputs.map((o) => operands[o.name]),
+      values,
+    );
+    const names = contract.operands.filter((o) => o.role === 'out').map((o) => o.name);
+    return Object.fromEntries(names.flatMap((out, i) => (results[i] ? [[out, results[i]]] : [])));
+  }
+
+  /**
+   * Runs `fn` once and records the ops in it instead of queueing them. Intermediates share an arena and have no data outside the
+   * program; the tensors that `fn` returns do. `fn` may not read, write or await.
+   */
+  record<R>(fn: () => R): Program<R> {
+    this.native.beginRecord();
+    const outer = this.#made;
+    const made: Tensor[] = [];
+    this.#made = made;
+    try {
+      const outputs = fn();
+      if (outputs instanceof Promise) {
+        throw new HyperBagelError('NOT_SUPPORTED', 'a recorded function is synchronous: it may not be async');
+      }
+      const kept = tensorsOf(outputs, isTensor);
+      const native = this.native.endRecord(kept.map((t) => t.native));
+      for (const tensor of made) if (!kept.includes(tensor)) tensor.dispose();
+      return new Program(this, native, outputs);
+    } catch (error) {
+      this.native.abortRecord();
+      for (const tensor of made) tensor.dispose();
+      throw error;
+    } finally {
+      this.#made = outer;
+    }
+  }
+
+  /** Runs `fn` and disposes every tensor that was made in it, but for those that it returns. */
+  scope<R>(fn: () => R): R {
+    const outer = this.#made;
+    const made: Tensor[] = [];
+    this.#made = made;
+    let kept: Tensor[] = [];
+    try {
+      const result = fn();
+      if (result instanceof Promise) throw new HyperBagelError('NOT_SUPPORTED', 'the function of a scope is synchronous');
+      kept = tensorsOf(result, isTensor);
+      return result;
+    } finally {
+      this.#made = outer;
+      for (const tensor of made) {
+        if (kept.includes(tensor)) outer?.push(tensor);
+        else tensor.dispose();
+      }
+    }
+  }
+
+  /** @internal Registers a tensor with the innermost scope. */
+  adopt<T extends Tensor>(tensor: T): T {
+    this.#made?.push(tensor);
+    return tensor;
+  }
+
+  /** What `fn` queues belongs to the activity. */
+  within<R>(activity: Activity, fn: () => R): R {
+    const outer = this.#activity;
+    this.#activity = activity.native;
+    try {
+      return fn();
+    } finally {
+      this.#activity = outer;
+    }
+  }
+
+  /**
+   * Resolves once all that was queued before has run.
+   *
+   * @throws HyperBagelError the first failure of the activity; without one, the first failure of queued work that had none.
+   */
+  async sync(activity?: Activity): Promise<Flags> {
+    const bits = await this.native.wait(activity?.native ?? null);
+    return { indexClamped: (bits & 1) !== 0, notANumber: (bits & 2) !== 0 };
+  }
+
+  /** A fresh channel for `emit`, so that programs of one context do not hear each other. */
+  openChannel(): number {
+    const channel = this.#channels++;
+    this.#inboxes.set(channel, []);
+    return channel;
+  }
+
+  closeChannel(channel: number): void {
+    this.#inboxes.delete(channel);
+  }
+
+  /** Records emitted on a channel since the last call: waits for at least one, or for the run with this ticket to end. */
+  async receive(channel: number, ticket: number): Promise<ArrayBuffer[]> {
+    for (;;) {
+      const done = this.native.completed() >= ticket;
+      const inbox = this.#inboxes.get(channel) ?? [];
+      if (inbox.length === 0 || done) {
+        for (const record of await this.native.receive(done ? 0 : ticket)) {
+          this.#inboxes.get(record.channel)?.push(record.data);
+        }
+      }
+      if (inbox.length > 0 || done) return inbox.splice(0);
+    }
+  }
+
+  /** Starts to note every op and job of the executor. */
+  profileStart(): void {
+    this.native.profileStart();
+  }
+
+  profileStop(): ProfileEvent[] {
+    return this.native.profileStop();
+  }
+
+  counters(): Counters {
+    return this.native.counters();
+  }
+
+  /** Cancels what is queued, waits for the op at work, frees the threads. Idempotent. */
+  dispose(): Promise<void> {
+    this.#closed ??= this.native.close();
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+}
+
+/** A file mapped read-only into memory, for {@link Context.mapped}. */
+export class MappedFile {
+  /** @internal */
+  readonly native: NativeMapping;
+
+  /** @throws HyperBagelError IO */
+  constructor(path: string) {
+    this.native = new (addon().NativeMapping)(path);
+  }
+
+  get bytes(): number {
+    return this.native.bytes;
+  }
+
+  dispose(): void {
+    this.native.dispose();
+  }
+}
