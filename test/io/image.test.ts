@@ -174,6 +174,14 @@ describe('conversion to 8-bit RGB', () => {
     expect(worst(p3.data, pixels)).toBeLessThan(24);
   });
 
+  it('lets pass what other readers let pass: stray bytes between segments and after the end', async () => {
+    const jpeg = await smoothPicture.toBuffer('jpeg');
+    const afterHeader = 2 + 2 + jpeg.readUInt16BE(4); // past the start marker and the JFIF segment
+    const stray = Buffer.from([1, 2, 3]);
+    const odd = Buffer.concat([jpeg.subarray(0, afterHeader), stray, jpeg.subarray(afterHeader), stray]);
+    expect((await decodeImage(odd)).data).toEqual((await decodeImage(jpeg)).data);
+  });
+
   it('takes the first frame of an animation', async () => {
     const frames = Buffer.concat([Buffer.alloc(12, 255), Buffer.alloc(12, 0)]);
     const animation = sharp(frames, { raw: { width: 2, height: 4, channels: 3, pageHeight: 2 } });

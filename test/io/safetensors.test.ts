@@ -162,6 +162,14 @@ describe('malformed files', () => {
     expect(error.message).toContain(path);
   });
 
+  it('says of a tensor beyond the file that the file is truncated', async () => {
+    const error = await failure(() =>
+      readHeader(fileOf('cut.safetensors', { a: f32([1], 0, 4), b: f32([2], 4, 12) }, 11)),
+    );
+    expect(error.operand).toBe('b');
+    expect(error.message).toContain('truncated');
+  });
+
   it('BAD_MODEL for files of fewer than 8 bytes', async () => {
     const path = join(folder, 'short.safetensors');
     for (let bytes = 0; bytes < 8; bytes++) {
