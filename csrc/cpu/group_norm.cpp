@@ -33,7 +33,7 @@ float value(const TensorView& t, int64_t i) {
 
 size_t group_norm_workspace(const GroupNorm& a, int workers) {
   const Plan plan(a);
-  return static_cast<size_t>(plan.moments_bytes() + (3 + 2 * workers) * plan.channel_bytes());
+  return static_cast<size_t>(plan.moments_bytes() + (3 + 3 * workers) * plan.channel_bytes());
 }
 
 Status group_norm_cpu(const OpContext& cx, const GroupNorm& a) {
@@ -46,18 +46,18 @@ Status group_norm_cpu(const OpContext& cx, const GroupNorm& a) {
   auto floats = [&](int64_t slot) { return reinterpret_cast<float*>(scratch + slot * plan.channel_bytes()); };
 
   parallel_for(cx, plan.chunks, [&](int64_t chunk, int worker) {
-    float *sum = floats(3 + 2 * worker), *squares = floats(4 + 2 * worker);
+    float *near = floats(3 + 3 * worker), *sum = floats(4 + 3 * worker), *squares = floats(5 + 3 * worker);
     const int64_t pixels = plan.pixels_of(chunk);
-    verbs(cx).channel_moments(bf16, at(a.x, chunk * plan.chunk * c), pixels, c, sum, squares);
+    verbs(cx).channel_moments(bf16, at(a.x, chunk * plan.chunk * c), pixels, c, near, sum, squares);
     const double n = static_cast<double>(pixels);
     for (int64_t g = 0; g < plan.groups; ++g) {
       Moments m{0, 0};
-      for (int64_t i = g * width; i < (g + 1) * width; ++i) m.mean += sum[i];
-      m.mean /= n * static_cast<double>(width);
+      for (int64_t i = g * width; i < (g + 1) * width; ++i) m.mean += near[i] + sum[i] / n;
+      m.mean /= static_cast<double>(width);
       for (int64_t i = g * width; i < (g + 1) * width; ++i) {
-        // the verb took distances to the f32 quotient; the sum of distances to another point differs by n times the shift squared
-        const double shift = sum[i] / n - m.mean;
-        m.squares += squares[i] + n * shift * shift;
+        // sum of (x - mean)^2 = sum of (x - near)^2 + 2 (near - mean) sum of (x - near) + n (near - mean)^2
+        const double shift = near[i] - m.mean;
+        m.squares += squares[i] + shift * (2.0 * sum[i] + n * shift);
       }
       moments[chunk * plan.groups + g] = m;
     }
@@ -74,6 +74,7 @@ Status group_norm_cpu(const OpContext& cx, const GroupNorm& a) {
       const double shift = m.mean - center;
       squares += m.squares + static_cast<double>(plan.pixels_of(i) * width) * shift * shift;
     }
+    if (squares < 0) squares = 0;
     const double inverse = 1.0 / std::sqrt(squares / static_cast<double>(plan.pixels * width) + a.eps);
     for (int64_t i = g * width; i < (g + 1) * width; ++i) {
       mean[i] = static_cast<float>(center);

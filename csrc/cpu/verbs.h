@@ -80,7 +80,7 @@ struct GroupNormPixels {
   X(attend, void, (const AttentionRows& a))                                                                               \
   X(softmax_row, float, (float* s, int64_t n, float scale))                                                               \
   X(layer_norm_row, void, (int types, const void* x, const void* weight, const void* bias, void* out, int64_t d, float eps)) \
-  X(channel_moments, void, (int bf16, const void* x, int64_t pixels, int64_t channels, float* sum, float* squares))       \
+  X(channel_moments, void, (int bf16, const void* x, int64_t pixels, int64_t channels, float* mean, float* sum, float* squares)) \
   X(group_norm_pixels, void, (const GroupNormPixels& g))                                                                  \
   X(affine_row, void, (int types, const void* x, void* out, int64_t n, float scale, float shift))                         \
   X(latent_row, void, (int bf16, const void* mean, const void* logvar, const void* noise, void* out, int64_t n, float scale, \

@@ -108,38 +108,39 @@ static void layer_norm_row(int types, const void* x, const void* weight, const v
   }
 }
 
-/// Per channel: the sum over the pixels, and the sum of squared distances to the mean of these pixels.
+/// Per channel: about the mean of the pixels, and the sums of the distances to it and of their squares. The first sum says how
+/// far off the mean is: f32 sums of values far from zero lose bits, sums of distances do not.
 template <class T, int C>
-static inline void channel_moments_block(const T* x, int64_t pixels, int64_t channels, int n, float* sum, float* squares) {
-  V s[C], q[C];
-  for (int c = 0; c < C; ++c) s[c] = q[c] = zero();
+static inline void channel_moments_block(const T* x, int64_t pixels, int64_t channels, int n, float* mean, float* sum, float* squares) {
+  V m[C], s[C], q[C];
+  for (int c = 0; c < C; ++c) m[c] = s[c] = q[c] = zero();
   for (int64_t p = 0; p < pixels; ++p)
-    for (int c = 0; c < C; ++c) s[c] = add(s[c], load_part(x + p * channels + c * W, c + 1 < C ? W : n));
-  V mean[C];
-  for (int c = 0; c < C; ++c) mean[c] = div(s[c], set1(static_cast<float>(pixels)));
+    for (int c = 0; c < C; ++c) m[c] = add(m[c], load_part(x + p * channels + c * W, c + 1 < C ? W : n));
+  for (int c = 0; c < C; ++c) m[c] = div(m[c], set1(static_cast<float>(pixels)));
   for (int64_t p = 0; p < pixels; ++p)
     for (int c = 0; c < C; ++c) {
-      const V h = sub(load_part(x + p * channels + c * W, c + 1 < C ? W : n), mean[c]);
+      const V h = sub(load_part(x + p * channels + c * W, c + 1 < C ? W : n), m[c]);
+      s[c] = add(s[c], h);
       q[c] = mac(h, h, q[c]);
     }
   for (int c = 0; c < C; ++c) {
-    store_part(sum + c * W, s[c], c + 1 < C ? W : n);
-    store_part(squares + c * W, q[c], c + 1 < C ? W : n);
+    const int k = c + 1 < C ? W : n;
+    store_part(mean + c * W, m[c], k), store_part(sum + c * W, s[c], k), store_part(squares + c * W, q[c], k);
   }
 }
 
 template <class T>
-static void channel_moments_of(const void* x_, int64_t pixels, int64_t channels, float* sum, float* squares) {
+static void channel_moments_of(const void* x_, int64_t pixels, int64_t channels, float* mean, float* sum, float* squares) {
   const T* x = static_cast<const T*>(x_);
   int64_t c = 0;
-  for (; c + 4 * W <= channels; c += 4 * W) channel_moments_block<T, 4>(x + c, pixels, channels, W, sum + c, squares + c);
+  for (; c + 4 * W <= channels; c += 4 * W) channel_moments_block<T, 4>(x + c, pixels, channels, W, mean + c, sum + c, squares + c);
   for (; c < channels; c += W)
-    channel_moments_block<T, 1>(x + c, pixels, channels, channels - c < W ? static_cast<int>(channels - c) : W, sum + c, squares + c);
+    channel_moments_block<T, 1>(x + c, pixels, channels, channels - c < W ? static_cast<int>(channels - c) : W, mean + c, sum + c, squares + c);
 }
 
-static void channel_moments(int bf16, const void* x, int64_t pixels, int64_t channels, float* sum, float* squares) {
-  return bf16 ? channel_moments_of<uint16_t>(x, pixels, channels, sum, squares)
-              : channel_moments_of<float>(x, pixels, channels, sum, squares);
+static void channel_moments(int bf16, const void* x, int64_t pixels, int64_t channels, float* mean, float* sum, float* squares) {
+  return bf16 ? channel_moments_of<uint16_t>(x, pixels, channels, mean, sum, squares)
+              : channel_moments_of<float>(x, pixels, channels, mean, sum, squares);
 }
 
 template <class T, int Swish>
