@@ -6,11 +6,13 @@ namespace hb::cpu {
 
 namespace {
 
-// The neighbours that one kernel row reads for a run of output pixels lie side by side in a channels-last image: they are already
-// the rows of a matrix, kernel * C long and stride * C apart, overlapping. So nothing is gathered: a unit copies its part of the
-// image with a border of zeros, and multiplies it once per kernel row, going on with the same sums. Convolutions whose kernel
-// rows are too short or do not fall on whole column pairs (tiles) of the packed weight gather patches instead.
-constexpr int64_t kPixels = 192;       ///< output pixels per unit, at most: their sums of 64 columns fill a first-level cache
+// The neighbours that one kernel row reads for a run of output pixels lie side by side in a channels-last image: they
+// are already the rows of a matrix, kernel * C long and stride * C apart, overlapping. So nothing is gathered: a unit
+// copies its part of the image with a border of zeros, and multiplies it once per kernel row, going on with the same
+// sums. Convolutions whose kernel rows are too short or do not fall on whole column pairs (tiles) of the packed weight
+// gather patches instead.
+constexpr int64_t kPixels =
+    192;  ///< output pixels per unit, at most: their sums of 64 columns fill a first-level cache
 constexpr int64_t kFewPixels = 48;     ///< and at least, where a smaller unit would spread over more threads
 constexpr int64_t kShortColumns = 48;  ///< kernel rows below this cost more in resumed sums than in gathering
 constexpr int64_t kTileRows = 16;      ///< largest Verbs::tile_rows
@@ -27,11 +29,14 @@ struct Plan {
     y = a.out.dims[0], x = a.out.dims[1], m = a.out.dims[2];
     kernel = a.kernel, stride = a.stride, pad = a.pad_begin, run = kernel * c;
     panels = (m + kPanel - 1) / kPanel;
-    panel_bytes = packed_columns(a.weight.dims[1], a.weight.dtype) * kPanel * static_cast<int64_t>(bytes_of(a.weight.dtype));
+    panel_bytes =
+        packed_columns(a.weight.dims[1], a.weight.dtype) * kPanel * static_cast<int64_t>(bytes_of(a.weight.dtype));
     pointwise = kernel == 1 && stride == 1 && a.pad_begin == 0 && a.pad_end == 0;
   }
 
-  int64_t weight_bytes(const Conv2d& a) const { return a.weight.layout == Layout::packed ? 0 : round_up(panels * panel_bytes, 64); }
+  int64_t weight_bytes(const Conv2d& a) const {
+    return a.weight.layout == Layout::packed ? 0 : round_up(panels * panel_bytes, 64);
+  }
 
   /// The rectangle of output pixels of one unit.
   void rectangle(int64_t pixels, int64_t& columns, int64_t& rows) const {
@@ -46,7 +51,9 @@ struct Plan {
     // tile registers read whole blocks of 16 rows
     return round_up((stage_rows(rows) * stage_columns(columns) + kTileRows * stride) * c * 4, 64);
   }
-  static int64_t accumulator_bytes(int64_t columns, int64_t rows) { return rows * round_up(columns, kTileRows) * 64 * 4; }
+  static int64_t accumulator_bytes(int64_t columns, int64_t rows) {
+    return rows * round_up(columns, kTileRows) * 64 * 4;
+  }
   int64_t worker_bytes() const {
     int64_t columns, rows;
     rectangle(kPixels, columns, rows);
@@ -123,7 +130,8 @@ struct Call {
   }
 
   /// Output columns of `group` for the staged rectangle.
-  void group(int64_t group, int64_t y0, int64_t x0, int64_t rows, int64_t columns, const char* staged, float* acc) const {
+  void group(int64_t group, int64_t y0, int64_t x0, int64_t rows, int64_t columns, const char* staged,
+             float* acc) const {
     const int64_t wide = p.stage_columns(columns) * p.c * (dot ? 2 : 4), sums = round_up(columns, kTileRows) * 64;
     LinearTile tile{};
     tile.x_stride = p.stride * p.c;
@@ -175,7 +183,8 @@ void convolve(const OpContext& cx, const Conv2d& a, const Plan& p) {
     const int64_t y0 = rectangle / across * rows, x0 = rectangle % across * columns;
     const int64_t height = smaller(rows, p.y - y0), width = smaller(columns, p.x - x0);
     call.stage(y0, x0, height, width, staged);
-    for (int64_t g = part * groups / parts; g < (part + 1) * groups / parts; ++g) call.group(g, y0, x0, height, width, staged, acc);
+    for (int64_t g = part * groups / parts; g < (part + 1) * groups / parts; ++g)
+      call.group(g, y0, x0, height, width, staged, acc);
   });
 }
 

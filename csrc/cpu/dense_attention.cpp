@@ -4,10 +4,11 @@ namespace hb::cpu {
 
 namespace {
 
-// Both products are tiles of linear_tile: q against panels of 16 keys, then the weights against panels of 16 value columns. A
-// score is one chain over D, an output one chain over the keys of the row's range in order; rows with the same range share tiles.
-constexpr int64_t kBlock = 48;          ///< query rows per unit: a multiple of every tile height
-constexpr int64_t kKeys = 256;          ///< keys per step of the second product, so that their value panels stay in cache
+// Both products are tiles of linear_tile: q against panels of 16 keys, then the weights against panels of 16 value
+// columns. A score is one chain over D, an output one chain over the keys of the row's range in order; rows with the
+// same range share tiles.
+constexpr int64_t kBlock = 48;  ///< query rows per unit: a multiple of every tile height
+constexpr int64_t kKeys = 256;  ///< keys per step of the second product, so that their value panels stay in cache
 constexpr int64_t kPanelBytes = 64 << 20;  ///< heads go together as long as their panels fit this
 
 struct Plan {
@@ -84,7 +85,8 @@ struct Call {
   void attend(int64_t head, int64_t slot, int64_t row, int64_t count, int64_t first, int64_t last, float* mine) const {
     const int64_t d = plan.d, n = last - first;
     const Verbs& v = verbs(cx);
-    float *scores = mine, *acc = scores + kBlock * plan.score_stride, *inverse = acc + kBlock * 64, *staged = inverse + kBlock;
+    float *scores = mine, *acc = scores + kBlock * plan.score_stride, *inverse = acc + kBlock * 64,
+          *staged = inverse + kBlock;
     const int64_t out_stride = plan.heads * d;
     if (n == 0) {
       for (int64_t r = 0; r < count; ++r)
@@ -107,7 +109,8 @@ struct Call {
       v.linear_tile(tile);
       const int64_t from = key < first ? first : key, to = key + 64 < last ? key + 64 : last;
       for (int64_t r = 0; r < count; ++r)
-        std::memcpy(scores + r * plan.score_stride + from - first, acc + r * 64 + from - key, static_cast<size_t>(to - from) * 4);
+        std::memcpy(scores + r * plan.score_stride + from - first, acc + r * 64 + from - key,
+                    static_cast<size_t>(to - from) * 4);
     }
     for (int64_t r = 0; r < count; ++r)
       inverse[r] = v.softmax_row(scores + r * plan.score_stride, n, static_cast<float>(a.scale));
@@ -119,7 +122,8 @@ struct Call {
         tile.x = scores + key;
         tile.k = n - key < kKeys ? n - key : kKeys;
         tile.resume = key > 0;
-        for (int p = 0; p < tile.panels; ++p) tile.panel[p] = values_of(slot) + ((panel + p) * plan.n + first + key) * kPanel;
+        for (int p = 0; p < tile.panels; ++p)
+          tile.panel[p] = values_of(slot) + ((panel + p) * plan.n + first + key) * kPanel;
         v.linear_tile(tile);
       }
       for (int64_t r = 0; r < count; ++r)
@@ -140,7 +144,8 @@ Status dense_attention_cpu(const OpContext& cx, const DenseAttention& a) {
   const Plan plan(a);
   const int64_t live = live_rows(a.rows, plan.n);
   if (plan.d == 0) return Status::success();
-  const Call call{cx, a, plan, live, static_cast<float*>(cx.scratch), static_cast<char*>(cx.scratch) + plan.panel_bytes()};
+  const Call call{
+      cx, a, plan, live, static_cast<float*>(cx.scratch), static_cast<char*>(cx.scratch) + plan.panel_bytes()};
   if (a.ranges)
     for (int64_t row = 0; row < live; ++row) {
       const int32_t* r = a.ranges.as<const int32_t>() + 2 * row;
@@ -153,7 +158,8 @@ Status dense_attention_cpu(const OpContext& cx, const DenseAttention& a) {
                  [&](int64_t unit, int) { call.pack(head + unit / packs, unit / packs, unit % packs * kPanel); });
     parallel_for(cx, count * blocks, [&](int64_t unit, int worker) {
       float* mine = reinterpret_cast<float*>(call.workers + worker * round_up(plan.worker_floats() * 4, 64));
-      const int64_t slot = unit / blocks, end = (unit % blocks + 1) * kBlock < live ? (unit % blocks + 1) * kBlock : live;
+      const int64_t slot = unit / blocks,
+                    end = (unit % blocks + 1) * kBlock < live ? (unit % blocks + 1) * kBlock : live;
       for (int64_t row = unit % blocks * kBlock; row < end;) {
         int64_t first, last, run = 1;
         call.range_of(row, first, last);

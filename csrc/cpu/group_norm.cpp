@@ -6,7 +6,8 @@ namespace hb::cpu {
 
 namespace {
 
-/// Pixels are cut into chunks by the image's shape alone, and chunks are combined in order: the bits do not depend on threads.
+/// Pixels are cut into chunks by the image's shape alone, and chunks are combined in order: the bits do not depend on
+/// threads.
 struct Plan {
   int64_t channels, pixels, chunk, chunks, groups;
   explicit Plan(const GroupNorm& a) {

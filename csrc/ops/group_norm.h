@@ -34,7 +34,7 @@ inline Status group_norm_rules(void* args) {
 
 inline Cost group_norm_cost(const void* args) {
   auto& a = *static_cast<const GroupNorm*>(args);
-  return {12.0 * static_cast<double>(a.x.elements()), 3 * bytes_of(a.x) + bytes_of(a.out)};
+  return {12.0 * static_cast<double>(a.x.elements()), 2 * bytes_of(a.x) + bytes_of(a.out)};
 }
 
 inline constexpr Contract group_norm_contract = contract<GroupNorm>(
