@@ -1,6 +1,13 @@
 export { type ErrorCode, type ErrorDetails, HyperBagelError } from './errors.js';
 export { ERROR_CODES } from './generated/error-codes.js';
 export * as ops from './generated/ops.js';
+export { decodeImage, Image, type ImageFormat, type ImageSource } from './io/image.js';
+export { Tokenizer } from './io/tokenizer.js';
+export type { Answer, AnswerOptions, AnswerPiece, AnswerStream } from './models/bagel/answer.js';
+export { type AskOptions, Bagel, bundledModel, type LoadOptions } from './models/bagel/bagel.js';
+export { type BagelConfig, readConfig } from './models/bagel/config.js';
+export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw.js';
+export type { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';
 export { Activity, Context, type ContextOptions, instructionSets, opContracts } from './tensor/context.js';
 export { BYTES, type DataOf, DTYPES, type DType, fromBf16, toBf16 } from './tensor/dtype.js';

@@ -66,7 +66,11 @@ let contracts: Map<string, { number: number; contract: OpContract }> | undefined
 
 /** The op contracts as data, by name, with each op's number. */
 export function opContracts(): ReadonlyMap<string, { number: number; contract: OpContract }> {
-  contracts ??= new Map(addon().describe().ops.map((contract, number) => [contract.name, { number, contract }]));
+  contracts ??= new Map(
+    addon()
+      .describe()
+      .ops.map((contract, number) => [contract.name, { number, contract }]),
+  );
   return contracts;
 }
 
@@ -240,7 +244,8 @@ export class Context {
     let kept: Tensor[] = [];
     try {
       const result = fn();
-      if (result instanceof Promise) throw new HyperBagelError('NOT_SUPPORTED', 'the function of a scope is synchronous');
+      if (result instanceof Promise)
+        throw new HyperBagelError('NOT_SUPPORTED', 'the function of a scope is synchronous');
       kept = tensorsOf(result, isTensor);
       return result;
     } finally {
@@ -302,6 +307,12 @@ export class Context {
       }
       if (inbox.length > 0 || done) return inbox.splice(0);
     }
+  }
+
+  /** Waits for the run with this ticket and drops what it and earlier ones emitted on the channel. */
+  async drain(channel: number, ticket: number): Promise<void> {
+    while (this.native.completed() < ticket) await this.receive(channel, ticket);
+    await this.receive(channel, ticket);
   }
 
   /** Starts to note every op and job of the executor. */

@@ -1,0 +1,250 @@
+import path from 'node:path';
+import { HyperBagelError } from '../../errors.js';
+import { throwIfAborted } from '../../io/abort.js';
+import type { ImageSource } from '../../io/image.js';
+import { openModelFiles } from '../../io/safetensors.js';
+import { Tokenizer } from '../../io/tokenizer.js';
+import { packageRoot } from '../../native/load.js';
+import { Context, type ContextOptions } from '../../tensor/context.js';
+import { BYTES } from '../../tensor/dtype.js';
+import { type Answer, type AnswerOptions, DecodeSteps } from './answer.js';
+import { type BagelConfig, readConfig } from './config.js';
+import { type Drawing, type DrawOptions, Painter, THINK_PROMPTS } from './draw.js';
+import { availableMemory, BagelModel, cacheBytesPerToken } from './model.js';
+import { checkInteger, checkText } from './options.js';
+import { Session } from './session.js';
+import { FileSource, type Float, RandomSource, type WeightSource } from './source.js';
+import { type ExpectedTensor, expectedTensors } from './tensors.js';
+import { WeightLoader } from './weights.js';
+
+export interface LoadOptions extends ContextOptions {
+  /** f32 (default): parity with the public code in full precision. bf16: activations and cache are bf16 too. */
+  dtype?: Float | undefined;
+  /** Tokens that the cache holds, over all sessions. Default: from free memory and the model's limit. */
+  cacheTokens?: number | undefined;
+  signal?: AbortSignal | undefined;
+  /** Bytes of weights that are in place. */
+  onProgress?: ((progress: { phase: 'weights'; loaded: number; total: number }) => void) | undefined;
+}
+
+export interface AskOptions extends AnswerOptions {
+  images?: readonly ImageSource[] | undefined;
+  /** Lets the model reason first; the answer then holds its reasoning too. */
+  think?: boolean | undefined;
+}
+
+/** Contexts of the model's longest sequence that the default cache holds. */
+const DEFAULT_CONTEXTS = 4;
+/** Share of the free memory that the default cache may take. */
+const DEFAULT_SHARE = 0.25;
+
+/** The folder of the bundled miniature. */
+export function bundledModel(): string {
+  return path.join(packageRoot(), 'models', 'tiny');
+}
+
+/** A loaded model: answers, draws and edits. */
+export class Bagel {
+  readonly config: BagelConfig;
+  readonly dtype: Float;
+  readonly context: Context;
+  /** @internal */
+  readonly model: BagelModel;
+  readonly #steps: DecodeSteps;
+  readonly #painter: Painter;
+
+  private constructor(model: BagelModel) {
+    this.model = model;
+    this.config = model.config;
+    this.dtype = model.dtype;
+    this.context = model.cx;
+    this.#steps = new DecodeSteps(model);
+    this.#painter = new Painter(model, this.#steps);
+  }
+
+  /**
+   * Loads a model folder in the public layout: `ema.safetensors` and `ae.safetensors` (or shards with an index), `config.json`,
+   * `llm_config.json`, `vit_config.json` and the tokenizer's files.
+   *
+   * @param folder default: the bundled miniature
+   * @throws HyperBagelError BAD_MODEL, BAD_OPTION, OUT_OF_MEMORY (before anything is allocated), BACKEND_MISSING, CANCELLED, IO
+   */
+  static async load(folder: string = bundledModel(), options: LoadOptions = {}): Promise<Bagel> {
+    const dtype = checkDtype(options.dtype);
+    throwIfAborted(options.signal);
+    // the configuration first: it says what is wrong with a folder that is no model
+    await readConfig(folder);
+    const parts = { ema: await openModelFiles(folder, 'ema'), ae: await openModelFiles(folder, 'ae') };
+    const side = (name: string) => {
+      const rows = parts.ema.tensors.get(name)?.shape[0];
+      return rows === undefined ? undefined : Math.round(Math.sqrt(rows));
+    };
+    const config = await readConfig(folder, {
+      latentSide: side('latent_pos_embed.pos_embed'),
+      vitSide: side('vit_pos_embed.pos_embed'),
+    });
+    const tokenizer = await Tokenizer.load(folder);
+    if (tokenizer.vocabSize > config.llm.vocab) {
+      throw new HyperBagelError('BAD_MODEL', `${folder}: the tokenizer has more tokens than the model`, {
+        operand: 'tokenizer',
+        expected: `at most ${config.llm.vocab}`,
+        got: `${tokenizer.vocabSize}`,
+      });
+    }
+    const stored = (tensor: ExpectedTensor) =>
+      parts[tensor.file].tensors.get(tensor.name)?.dtype === 'F32' ? 'f32' : 'bf16';
+    return Bagel.#build(
+      config,
+      dtype,
+      stored,
+      tokenizer,
+      options,
+      (cx, expected) => new FileSource(cx, parts, expected),
+    );
+  }
+
+  /** A model of any shape with Philox weights, for benches and tests. It has no tokenizer: only token ids go in. */
+  static async random(config: BagelConfig, options: LoadOptions & { seed: number }): Promise<Bagel> {
+    const dtype = checkDtype(options.dtype);
+    const seed = checkInteger('seed', options.seed, 0, Number.MAX_SAFE_INTEGER);
+    const stored = (tensor: ExpectedTensor): Float => (tensor.file === 'ae' ? 'f32' : dtype);
+    return Bagel.#build(
+      config,
+      dtype,
+      stored,
+      undefined,
+      options,
+      (cx, expected) => new RandomSource(cx, expected, seed, dtype),
+    );
+  }
+
+  static async #build(
+    config: BagelConfig,
+    dtype: Float,
+    stored: (tensor: ExpectedTensor) => Float,
+    tokenizer: Tokenizer | undefined,
+    options: LoadOptions,
+    open: (cx: Context, expected: ExpectedTensor[]) => WeightSource,
+  ): Promise<Bagel> {
+    const expected = expectedTensors(config);
+    let weightBytes = 0;
+    for (const tensor of expected) {
+      const kept = dtype === 'bf16' && tensor.file === 'ema' ? 'bf16' : stored(tensor);
+      weightBytes += tensor.shape.reduce((product, n) => product * n, 1) * BYTES[kept];
+    }
+    const cacheTokens = await planMemory(config, dtype, weightBytes, options.cacheTokens);
+    const cx = await Context.create(options);
+    try {
+      const source = open(cx, expected);
+      try {
+        let loaded = 0;
+        const loader = new WeightLoader(cx, source, dtype, {
+          signal: options.signal,
+          onGroup: (bytes) => {
+            loaded = Math.min(weightBytes, loaded + bytes);
+            options.onProgress?.({ phase: 'weights', loaded, total: weightBytes });
+          },
+        });
+        const weights = await loader.load(config);
+        options.onProgress?.({ phase: 'weights', loaded: weightBytes, total: weightBytes });
+        const last = config.llm.vocab - 1;
+        const special = tokenizer ?? { bos: last - 3, eos: last - 2, visionStart: last - 1, visionEnd: last };
+        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }));
+      } finally {
+        source.close();
+      }
+    } catch (error) {
+      await cx.dispose();
+      throw error;
+    }
+  }
+
+  /** Opens a conversation. */
+  session(): Session {
+    return new Session(this.model, this.#steps);
+  }
+
+  /**
+   * One question, with pictures to look at, and its whole answer.
+   *
+   * @throws HyperBagelError BAD_OPTION, BAD_IMAGE, CONTEXT_FULL, CANCELLED, IO
+   */
+  async ask(question: string, options: AskOptions = {}): Promise<Answer> {
+    checkText('question', question);
+    using session = this.session();
+    const { signal } = options;
+    if (options.think) await session.addText(THINK_PROMPTS.understanding, { signal });
+    for (const image of options.images ?? []) await session.addImage(image, { signal });
+    await session.addText(question, { signal });
+    return await session.answer(options).result;
+  }
+
+  /**
+   * Draws a picture.
+   *
+   * @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, CANCELLED
+   */
+  draw(prompt: string, options: DrawOptions = {}): Promise<Drawing> {
+    return this.#painter.draw(prompt, options);
+  }
+
+  /**
+   * Edits a picture by an instruction. The result has the size of the picture after the model's resize rule.
+   *
+   * @throws HyperBagelError BAD_OPTION, BAD_IMAGE, CONTEXT_FULL, CANCELLED, IO
+   */
+  edit(image: ImageSource, instruction: string, options: DrawOptions = {}): Promise<Drawing> {
+    return this.#painter.edit(image, instruction, options);
+  }
+
+  /** Bytes that the model holds now and held at most. */
+  memory(): { bytes: number; peakBytes: number } {
+    const { bytes, peakBytes } = this.context.counters();
+    return { bytes, peakBytes };
+  }
+
+  /** Cancels what runs, frees everything. Idempotent. */
+  async dispose(): Promise<void> {
+    await this.context.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.dispose();
+  }
+}
+
+function checkDtype(dtype: Float | undefined): Float {
+  if (dtype === undefined || dtype === 'f32' || dtype === 'bf16') return dtype ?? 'f32';
+  throw new HyperBagelError('BAD_OPTION', `dtype must be f32 or bf16, got ${String(dtype)}`, {
+    operand: 'dtype',
+    expected: 'f32 or bf16',
+    got: String(dtype),
+  });
+}
+
+/** Refuses what cannot fit, before anything is allocated; returns the size of the cache in tokens. */
+async function planMemory(
+  config: BagelConfig,
+  dtype: Float,
+  weightBytes: number,
+  asked: number | undefined,
+): Promise<number> {
+  const perToken = cacheBytesPerToken(config, dtype);
+  const available = await availableMemory();
+  const left = available - weightBytes;
+  const most = DEFAULT_CONTEXTS * config.llm.maxPositions;
+  const tokens =
+    asked === undefined
+      ? Math.max(64, Math.min(most, Math.floor((Math.max(0, left) * DEFAULT_SHARE) / perToken)))
+      : checkInteger('cacheTokens', asked, 64, 2 ** 31 - 1);
+  const needed = weightBytes + tokens * perToken;
+  if (needed > available) {
+    const gb = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+    throw new HyperBagelError(
+      'OUT_OF_MEMORY',
+      `the model needs ${gb(needed)} (weights ${gb(weightBytes)}, cache ${gb(tokens * perToken)}), ${gb(available)} are available`,
+      { expected: gb(needed), got: gb(available) },
+    );
+  }
+  return tokens;
+}

@@ -1,0 +1,173 @@
+import type { Sequence } from '../../cache/pages.js';
+import { HyperBagelError } from '../../errors.js';
+import { throwIfAborted } from '../../io/abort.js';
+import { decodeImage, type Image, type ImageSource } from '../../io/image.js';
+import { resizeToRule } from '../../io/resize.js';
+import { Activity } from '../../tensor/context.js';
+import {
+  type Answer,
+  type AnswerOptions,
+  type AnswerPiece,
+  AnswerStream,
+  checkSampling,
+  type DecodeSteps,
+  decode,
+} from './answer.js';
+import type { BagelModel } from './model.js';
+import { checkText } from './options.js';
+
+/** Runs queued work to its end, or undoes it when the signal says so. */
+export async function settle(model: BagelModel, signal: AbortSignal | undefined, queue: () => void): Promise<void> {
+  throwIfAborted(signal);
+  const activity = new Activity();
+  const abort = () => activity.cancel();
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    model.cx.within(activity, queue);
+    await model.cx.sync(activity);
+    throwIfAborted(signal);
+  } finally {
+    signal?.removeEventListener('abort', abort);
+  }
+}
+
+/** A picture as every part of the model takes it: resized by the autoencoder's rule (bagel.md 3.4). */
+export async function prepareImage(model: BagelModel, source: ImageSource, signal?: AbortSignal): Promise<Image> {
+  const image = await decodeImage(source, signal ? { signal } : {});
+  return resizeToRule(image, model.config.vaeTransform);
+}
+
+/**
+ * A conversation: a growing context of texts and pictures, and the answers in it. One call at a time; a second one meanwhile is
+ * refused with BUSY.
+ */
+export class Session {
+  readonly #model: BagelModel;
+  readonly #steps: DecodeSteps;
+  readonly #sequence: Sequence;
+  /** Ids that close the last answer's segment; appended with the next one. */
+  #pending: number[] = [];
+  #promptMs = 0;
+  #busy = false;
+  #disposed = false;
+
+  /** @internal */
+  constructor(model: BagelModel, steps: DecodeSteps, sequence: Sequence = model.sequence()) {
+    this.#model = model;
+    this.#steps = steps;
+    this.#sequence = sequence;
+  }
+
+  /** Tokens in the context. */
+  get tokens(): number {
+    return this.#sequence.length + this.#pending.length;
+  }
+
+  /**
+   * Adds a text.
+   *
+   * @throws HyperBagelError BAD_OPTION (empty), CONTEXT_FULL, BUSY, CANCELLED; the context is then as before
+   */
+  async addText(text: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    const ids = this.#model.frame(checkText('text', text));
+    await this.#exclusive(() => this.#extend(signal, () => this.#model.appendTokens(this.#sequence, ids)));
+  }
+
+  /**
+   * Adds a picture to look at.
+   *
+   * @throws HyperBagelError BAD_IMAGE, IO, CONTEXT_FULL, BUSY, CANCELLED; the context is then as before
+   */
+  async addImage(source: ImageSource, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    await this.#exclusive(async () => {
+      const image = await prepareImage(this.#model, source, signal);
+      await this.#extend(signal, () => this.#model.appendVision(this.#sequence, image));
+    });
+  }
+
+  /**
+   * Generates an answer. It becomes part of the context when it runs to its end.
+   *
+   * @throws HyperBagelError BAD_OPTION at the call; from the stream CONTEXT_FULL, BUSY, CANCELLED
+   */
+  answer(options: AnswerOptions = {}): AnswerStream {
+    const sampling = checkSampling(options);
+    return new AnswerStream(this.#answer(options, sampling));
+  }
+
+  async *#answer(
+    options: AnswerOptions,
+    sampling: ReturnType<typeof checkSampling>,
+  ): AsyncGenerator<AnswerPiece, Answer, undefined> {
+    this.#enter();
+    try {
+      if (this.#pending.length > 0) await this.#extend(options.signal, () => {});
+      const promptTokens = this.#sequence.length;
+      const promptMs = this.#promptMs;
+      const start = performance.now();
+      const done = yield* decode(this.#model, this.#steps, this.#sequence, sampling, options);
+      const answerMs = performance.now() - start;
+      this.#pending = done.pending;
+      this.#promptMs = 0;
+      const { text, tokens, finishReason, steps } = done;
+      return {
+        text,
+        tokens,
+        promptTokens,
+        finishReason,
+        seed: sampling.seed,
+        timings: { promptMs, answerMs },
+        stats: { tokens: tokens.length, steps, tokensPerSecond: (1000 * tokens.length) / answerMs },
+      };
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Gives the cache back. A running call ends first by its own means. Idempotent. */
+  dispose(): void {
+    this.#disposed = true;
+    if (!this.#busy) this.#sequence.release();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #enter(): void {
+    if (this.#disposed) throw new HyperBagelError('DISPOSED', 'the session was disposed');
+    if (this.#busy)
+      throw new HyperBagelError('BUSY', 'the session is at work on another call; wait for it or open another session');
+    this.#busy = true;
+  }
+
+  async #exclusive(work: () => Promise<void>): Promise<void> {
+    this.#enter();
+    try {
+      await work();
+    } finally {
+      this.#busy = false;
+      if (this.#disposed) this.#sequence.release();
+    }
+  }
+
+  /** Appends what closes the last answer and then what `queue` appends; all of it or nothing. */
+  async #extend(signal: AbortSignal | undefined, queue: () => void): Promise<void> {
+    const { length, position } = this.#sequence;
+    const start = performance.now();
+    try {
+      await settle(this.#model, signal, () => {
+        this.#model.appendTokens(this.#sequence, this.#pending);
+        queue();
+      });
+      this.#pending = [];
+    } catch (error) {
+      this.#sequence.length = length;
+      this.#sequence.position = position;
+      this.#sequence.trim();
+      throw error;
+    } finally {
+      this.#promptMs += performance.now() - start;
+    }
+  }
+}
