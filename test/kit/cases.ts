@@ -8,14 +8,25 @@ export type OperandData = Float64Array | Int32Array | Uint8Array;
 export interface CaseOperand {
   dtype: OperandDType;
   shape: number[];
+  /** Row-major elements: exact for f32, i32 and u8, already rounded for bf16. */
   data: OperandData;
+  /** Brought into the packed layout by `pack_weight` before the call. */
+  packed?: boolean;
 }
 
 export interface OpInputs {
   operands: Record<string, CaseOperand>;
+  /** By the contract's names; choices and dtypes by name. `channel` of `emit` is given by the runner. */
   attributes: Record<string, number | string>;
 }
 
+/** What an operand should hold after the call. The payload of `emit` goes by the name `record`. */
+export interface OracleTensor {
+  shape: number[];
+  data: Float64Array;
+}
+
+/** `small` and `edge` cases run in every test; `perf` cases are for the bench, and in the sweep under HB_TEST_FULL only. */
 export interface OpCase {
   name: string;
   tags: ('small' | 'edge' | 'perf')[];
@@ -29,12 +40,36 @@ export interface OpCase {
 export interface OpCases {
   op: string;
   cases: OpCase[];
-  /** What the op should give, in plain float64 loops that share no code with a kernel. Rows beyond `rows` are not compared. */
-  oracle(inputs: OpInputs): Record<string, { shape: number[]; data: Float64Array }>;
-  /** Outputs that must match exactly. */
+  /**
+   * What the op should give, in plain float64 loops that share no code with a kernel: every Out operand that is present, and
+   * every InOut operand that it changes. Rows beyond `rows` are not compared.
+   */
+  oracle(inputs: OpInputs): Record<string, OracleTensor>;
+  /** Outputs that must match exactly. Those of integer dtype always do. */
   exact?: string[];
-  /** Largest error relative to the largest expected magnitude of the row, per dtype of the output. */
+  /** Largest error relative to the largest expected magnitude of the row (the last dim), per dtype of the output. */
   tolerance?: { f32: number; bf16: number };
+  /**
+   * For ops whose rows see each other: the inputs that one row needs and its index in them, or null when it needs all.
+   * Without it a row is alone when every operand over the live dim is cut to it.
+   */
+  alone?(inputs: OpInputs, row: number): { inputs: OpInputs; row: number } | null;
+}
+
+/** A generator of uniform numbers: mulberry32. */
+export function seeded(seed: number): Rng {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t = (t + Math.imul(t ^ (t >>> 7), t | 61)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** An integer in [low, high]. */
+export function between(rng: Rng, low: number, high: number): number {
+  return low + Math.floor(rng() * (high - low + 1));
 }
 
 const float = new Float32Array(1);
@@ -49,7 +84,8 @@ export function roundBf16(value: number): number {
   return float[0] as number;
 }
 
-function size(shape: number[]): number {
+/** Elements of a shape. */
+export function size(shape: readonly number[]): number {
   return shape.reduce((n, d) => n * d, 1);
 }
 
