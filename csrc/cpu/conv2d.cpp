@@ -69,6 +69,7 @@ void gather_patch(const void* source, int64_t pixel, void* target) {
   const int64_t y0 = pixel / p.x * p.stride - p.pad, x0 = pixel % p.x * p.stride - p.pad;
   const int64_t first = x0 < 0 ? smaller(-x0, p.kernel) : 0, last = smaller(p.width - x0, p.kernel);
   char* to = static_cast<char*>(target);
+  if (row_bytes == 0) return;
   for (int64_t i = 0; i < p.kernel; ++i, to += row_bytes) {
     if (first > 0 || last < p.kernel || y0 + i < 0 || y0 + i >= p.height) std::memset(to, 0, row_bytes);
     if (first < last && y0 + i >= 0 && y0 + i < p.height)
