@@ -1,31 +1,53 @@
 #!/usr/bin/env node
-import { Command, CommanderError } from 'commander';
-import { HyperBagelError } from '../errors.js';
+import { Command } from 'commander';
 import { version } from '../version.js';
+import { register as registerAsk } from './ask.js';
 import { register as registerBuild } from './build.js';
+import { register as registerDemo } from './demo.js';
+import { register as registerDoctor } from './doctor.js';
+import { register as registerDraw } from './draw.js';
+import { register as registerEdit } from './edit.js';
+import { reportFailure, wantsJson } from './failure.js';
+import { register as registerInspect } from './inspect.js';
 
-// Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 bad usage.
-const FAILED = 1;
-const BAD_USAGE = 2;
+/** As a process that SIGPIPE ended: whoever read our output has seen enough. */
+const BROKEN_PIPE = 128 + 13;
 
 const program = new Command('hyper-bagel')
   .description('answers, pictures and edits from the unified multimodal model BAGEL')
   .version(version)
-  .showHelpAfterError()
+  .showHelpAfterError('(add --help to see how it is used)')
+  .configureOutput({
+    outputError: (text, write) => write(`hyper-bagel: ${text.replace(/^error: /, '').trimEnd()} (BAD_OPTION)\n`),
+  })
+  .configureHelp({ showGlobalOptions: false })
+  .addHelpText(
+    'after',
+    `
+Results go to stdout, progress and errors to stderr. Exit status: 0 done, 1 failed, 2 bad usage, 130 interrupted.
+With --json a command prints one JSON object; a failure is {"error": {"code", "message", ...}}.`,
+  )
   .exitOverride();
 
-for (const register of [registerBuild]) register(program);
+for (const register of [
+  registerAsk,
+  registerDraw,
+  registerEdit,
+  registerDemo,
+  registerInspect,
+  registerDoctor,
+  registerBuild,
+]) {
+  register(program);
+}
+
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(BROKEN_PIPE);
+  throw error;
+});
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (error instanceof CommanderError) {
-    // Commander has printed its message; --help and --version end here too, with status 0.
-    process.exitCode = error.exitCode === 0 ? 0 : BAD_USAGE;
-  } else if (HyperBagelError.isInstance(error)) {
-    process.stderr.write(`hyper-bagel: ${error.message} (${error.code})\n`);
-    process.exitCode = error.code === 'BAD_OPTION' ? BAD_USAGE : FAILED;
-  } else {
-    throw error;
-  }
+  process.exitCode = reportFailure(error, wantsJson(process.argv.slice(2)));
 }

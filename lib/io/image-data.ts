@@ -91,11 +91,16 @@ export class Image {
    * file cannot be written.
    */
   async toFile(path: string, options: EncodeOptions = {}): Promise<void> {
-    await writeFileAtomic(path, await this.toBuffer(formatOf(path), options));
+    await writeFileAtomic(path, await this.toBuffer(imageFormatOf(path), options));
   }
 }
 
-function formatOf(path: string): ImageFormat {
+/**
+ * The format that the ending of a file name chooses.
+ *
+ * @throws HyperBagelError `BAD_OPTION` when it chooses none.
+ */
+export function imageFormatOf(path: string): ImageFormat {
   const ending = extname(path).toLowerCase();
   for (const [format, endings] of Object.entries(FORMATS)) {
     if ((endings as readonly string[]).includes(ending)) return format as ImageFormat;

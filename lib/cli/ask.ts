@@ -1,0 +1,72 @@
+import type { Command } from 'commander';
+import type { Answer, Bagel } from '../index.js';
+import { THINK_PROMPTS } from '../models/bagel/draw.js';
+import { info } from './log.js';
+import { withProfiledModel } from './model.js';
+import { addModelOptions, collect, defined, integer, type ModelFlags, real } from './options.js';
+import { Progress } from './progress.js';
+
+interface AskFlags extends ModelFlags {
+  image?: string[];
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  maxTokens?: number;
+  seed?: number;
+  stop?: string[];
+  think?: true;
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('ask')
+    .description('answer a question about images, or about none; the answer streams to stdout')
+    .argument('<text>', 'the question')
+    .option('-i, --image <file>', 'an image to ask about; may be given several times', collect)
+    .option('--temperature <t>', 'randomness of the answer; 0 always takes the likeliest token (default: 0)', real(0))
+    .option('--top-k <n>', 'sample among the n likeliest tokens (default: all)', integer(1))
+    .option('--top-p <p>', 'sample among the likeliest tokens that hold this probability (default: all)', real(0, 1))
+    .option('--min-p <p>', 'drop tokens below this share of the likeliest one (default: none)', real(0, 1))
+    .option('--max-tokens <n>', 'longest answer in tokens (default: 512)', integer(1))
+    .option('--seed <n>', 'seed of the sampling (default: a random one, which is reported)', integer(0))
+    .option('--stop <text>', 'end the answer before this text; may be given several times', collect)
+    .option('--think', 'let the model think before it answers');
+  addModelOptions(command).action(run);
+}
+
+async function run(text: string, flags: AskFlags): Promise<void> {
+  const answer = await withProfiledModel(flags, (bagel, signal) => ask(bagel, text, flags, signal));
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(answer)}\n`);
+    return;
+  }
+  process.stdout.write('\n');
+  const { stats, timings, seed, finishReason } = answer;
+  info(
+    `${stats.tokens} tokens (${finishReason}), ${answer.promptTokens} of prompt in ${timings.promptMs.toFixed(0)} ms, ` +
+      `${stats.tokensPerSecond.toFixed(1)} tokens/s, seed ${seed}`,
+  );
+}
+
+/** Asks, and streams the answer to stdout unless one JSON object is wanted. */
+async function ask(bagel: Bagel, text: string, flags: AskFlags, signal: AbortSignal): Promise<Answer> {
+  const { temperature, topK, topP, minP, maxTokens, seed, stop } = flags;
+  const options = { ...defined({ temperature, topK, topP, minP, maxTokens, seed, stop }), signal };
+  const progress = new Progress('answering');
+  using session = bagel.session();
+  try {
+    if (flags.think) await session.addText(THINK_PROMPTS.understanding, { signal });
+    for (const image of flags.image ?? []) await session.addImage(image, { signal });
+    await session.addText(text, { signal });
+    const stream = session.answer(options);
+    for await (const piece of stream) {
+      if (flags.json) continue;
+      progress.stop();
+      process.stdout.write(piece.text);
+    }
+    return await stream.result;
+  } finally {
+    progress.stop();
+  }
+}

@@ -1,0 +1,102 @@
+import { type Command, Option } from 'commander';
+import type { Bagel, Drawing, DrawOptions } from '../index.js';
+import { imageFormatOf } from '../io/image-data.js';
+import { latentWidth } from '../models/bagel/config.js';
+import { info } from './log.js';
+import { withProfiledModel } from './model.js';
+import { readNoise } from './noise.js';
+import { addModelOptions, defined, integer, interval, type ModelFlags, real, size } from './options.js';
+import { checkOutputPath } from './output-path.js';
+import { Progress } from './progress.js';
+
+const DEFAULTS = {
+  draw: { steps: 50, shift: 3, guidance: 4, imageGuidance: 1, interval: [0.4, 1], renorm: 'global', renormMin: 0 },
+  edit: { steps: 50, shift: 3, guidance: 4, imageGuidance: 2, interval: [0, 1], renorm: 'text_channel', renormMin: 0 },
+} as const;
+/** What `--size` is when it is not given. */
+const SIZES = { draw: "the model's", edit: 'those of the source image, as the model resizes it' };
+
+export interface DrawFlags extends ModelFlags {
+  steps?: number;
+  shift?: number;
+  size?: { width: number; height: number };
+  seed?: number;
+  guidance?: number;
+  imageGuidance?: number;
+  interval?: [number, number];
+  renorm?: 'global' | 'channel' | 'text_channel';
+  renormMin?: number;
+  think?: true;
+  noise?: string;
+  out: string;
+}
+
+/** The options that `draw` and `edit` share; their defaults differ and are shown in the help. */
+export function addDrawingOptions(command: Command, kind: 'draw' | 'edit'): Command {
+  const { steps, shift, guidance, imageGuidance, renorm, renormMin, interval: times } = DEFAULTS[kind];
+  command
+    .option('-o, --out <file>', 'where the picture goes: .png, .jpg or .webp', 'out.png')
+    .option('--steps <n>', 'solver steps', integer(1), steps)
+    .option('--size <WxH>', `width and height in pixels (default: ${SIZES[kind]})`, size)
+    .option('--seed <n>', 'seed of the initial noise (default: a random one, which is reported)', integer(0))
+    .option('--shift <s>', 'timestep shift: above 1 spends more steps on the noisy end', real(0), shift)
+    .option('--guidance <scale>', 'how strongly the text guides; 1 is not at all', real(0), guidance)
+    .option('--image-guidance <scale>', 'how strongly the source image guides; 1 is not at all', real(0), imageGuidance)
+    .addOption(
+      new Option('--interval <lo,hi>', 'times (1 is noise, 0 the picture) at which guidance is on')
+        .argParser(interval)
+        .default([...times], times.join(',')),
+    )
+    .addOption(
+      new Option('--renorm <kind>', 'how guided velocities are scaled back')
+        .choices(['global', 'channel', 'text_channel'])
+        .default(renorm),
+    )
+    .option('--renorm-min <x>', 'least factor of the scaling back', real(0, 1), renormMin)
+    .option('--think', 'let the model think about the picture first')
+    .option('--noise <file>', 'safetensors file with the packed initial noise: tensor "noise", f32 [tokens, channels]');
+  return addModelOptions(command);
+}
+
+/** Draws or edits, writes the picture and prints the result. */
+export async function runDrawing(
+  flags: DrawFlags,
+  draw: (bagel: Bagel, options: DrawOptions) => Promise<Drawing>,
+): Promise<void> {
+  // What cannot be written is refused before anything is computed.
+  imageFormatOf(flags.out);
+  await checkOutputPath(flags.out);
+  const result = await withProfiledModel(flags, async (bagel, signal) => {
+    const options = await drawOptions(flags, bagel, signal);
+    const progress = new Progress('drawing');
+    try {
+      const onStep = ({ step, steps }: { step: number; steps: number }) => progress.update(step, steps);
+      const drawing = await draw(bagel, { ...options, onStep });
+      progress.finish();
+      return { drawing, device: bagel.context.device, dtype: bagel.dtype };
+    } finally {
+      progress.stop();
+    }
+  });
+  const { drawing, device, dtype } = result;
+  await drawing.image.toFile(flags.out);
+  const { width, height, steps, nfe, seed, timings, thought } = drawing;
+  if (flags.json) {
+    const report = { out: flags.out, width, height, steps, nfe, seed, timings, device, dtype };
+    process.stdout.write(`${JSON.stringify(thought === undefined ? report : { ...report, thought })}\n`);
+    return;
+  }
+  if (thought !== undefined) info(thought);
+  const seconds = (timings.contextMs + timings.denoiseMs + timings.decodeMs) / 1e3;
+  info(`${width}x${height}, ${steps} steps, ${nfe} network evaluations, ${seconds.toFixed(1)} s, seed ${seed}`);
+  process.stdout.write(`${flags.out}\n`);
+}
+
+async function drawOptions(flags: DrawFlags, bagel: Bagel, signal: AbortSignal): Promise<DrawOptions> {
+  const { steps, shift, size, seed, guidance, imageGuidance, interval, renorm, renormMin, think } = flags;
+  const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise, latentWidth(bagel.config));
+  return {
+    ...defined({ steps, shift, size, seed, guidance, imageGuidance, interval, renorm, renormMin, think, noise }),
+    signal,
+  };
+}

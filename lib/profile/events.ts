@@ -1,0 +1,25 @@
+import type { Context } from '../tensor/context.js';
+
+/** One op or one job of a context's executor: what `Context.profileStop` returns. A job has an empty `op` and spans its ops. */
+export type ProfileEvent = ReturnType<Context['profileStop']>[number];
+
+/** What a machine was measured to do at best: flops in flop/s of its matrix product, memory in bytes/s. */
+export interface Roofline {
+  flops: number;
+  bytesPerSecond: number;
+}
+
+/** Ops that do the same kind of work, for a coarse picture. The first pattern that fits an op's name decides. */
+const FAMILIES: readonly (readonly [pattern: RegExp, family: string])[] = [
+  [/conv|upsample|patchify|pixels|latent/i, 'convolution and pixels'],
+  [/attention/i, 'attention'],
+  [/linear|pack_weight/i, 'linear'],
+  [/norm/i, 'norms and RoPE'],
+  [/embed|rope/i, 'embeddings'],
+  [/sample|philox|guided|decode_advance|emit|increment/i, 'sampling and solver'],
+];
+
+/** The family of an op, by its contract name; `other` for those that only move or convert data. */
+export function familyOf(op: string): string {
+  return FAMILIES.find(([pattern]) => pattern.test(op))?.[1] ?? 'other';
+}
