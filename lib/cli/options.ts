@@ -20,7 +20,12 @@ export function addModelOptions(command: Command): Command {
         'cuda',
       ]),
     )
-    .addOption(new Option('--dtype <name>', 'weights and activations (default: bf16)').choices(['f32', 'bf16']))
+    .addOption(
+      new Option('--dtype <name>', 'activations and cache; weights too with bf16 (default: f32)').choices([
+        'f32',
+        'bf16',
+      ]),
+    )
     .option(
       '--threads <n>',
       'compute threads (default: HYPER_BAGEL_THREADS, else what the process may use)',
