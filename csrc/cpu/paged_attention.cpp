@@ -19,6 +19,15 @@ struct Layout {
   }
 };
 
+/// Ancestor bits count from the own range's first slot as given: drops those of `count` slots that clamping cut off.
+void shift_down(uint32_t (&words)[4], int64_t count) {
+  for (int i = 0; i < 4; ++i) {
+    const int64_t low = i + count / 32, bit = count % 32;
+    const uint64_t pair = (low < 4 ? words[low] : 0u) | static_cast<uint64_t>(low + 1 < 4 ? words[low + 1] : 0u) << 32;
+    words[i] = static_cast<uint32_t>(pair >> bit);
+  }
+}
+
 }  // namespace
 
 size_t paged_attention_workspace(const PagedAttention& a, int workers) {
@@ -31,7 +40,7 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   const int64_t per_group = h / g, pairs = n * per_group, slots = table * kPageSlots;
   const bool bf16 = a.q.dtype == DType::bf16;
   const Layout layout(d, table);
-  auto seq_of = [&](int64_t row) { return batch > 0 ? clamp_index(a.seq.as<const int32_t>()[row], batch) : -1; };
+  auto seq_of = [&](int64_t row) { return batch > 0 && pages > 0 ? clamp_index(a.seq.as<const int32_t>()[row], batch) : -1; };
   auto clamp_slot = [&](int64_t s) { return s < 0 ? 0 : s > slots ? slots : s; };
   bool clamped = false;
   for (int64_t row = 0; row < n; ++row) {
@@ -63,7 +72,13 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
           own[2 * i] = lo < visible[i] ? visible[i] : lo;
           own[2 * i + 1] = hi < own[2 * i] ? own[2 * i] : hi;
         }
-        if (a.ancestors) std::memcpy(ancestors + 4 * i, a.ancestors.as<const int32_t>() + 4 * row, 16);
+        if (a.ancestors && seq >= 0) {
+          uint32_t words[4];
+          std::memcpy(words, a.ancestors.as<const int32_t>() + 4 * row, 16);
+          const int64_t cut = own[2 * i] - a.own.as<const int32_t>()[2 * row];
+          if (cut > 0) shift_down(words, cut);
+          std::memcpy(ancestors + 4 * i, words, 16);
+        }
         longest = own[2 * i + 1] > longest ? own[2 * i + 1] : longest;
         const void* from = at(a.q, (row * h + group * per_group + pair % per_group) * d);
         if (bf16)
@@ -75,8 +90,6 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
       const void** v = reinterpret_cast<const void**>(mine + layout.v_tiles);
       for (int64_t t = 0; t < (longest + kPageSlots - 1) / kPageSlots; ++t) {
         const int64_t page = clamp_index(a.page_table.as<const int32_t>()[seq * table + t], pages);
-        k[t] = v[t] = nullptr;
-        if (pages == 0) continue;
         k[t] = at(a.k_cache, (page * g + group) * d * kPageSlots);
         v[t] = at(a.v_cache, (page * g + group) * kPageSlots * d);
       }

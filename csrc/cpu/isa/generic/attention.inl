@@ -110,7 +110,7 @@ static void attend_rows(const AttentionRows& a) {
     const float lowest = -__builtin_inff();
     const float max = attend_max(a, r, o0, o1, 1, attend_max(a, r, 0, a.visible[r], 0, lowest));
     const float sum = attend_weights(a, r, o0, o1, 1, max, attend_weights(a, r, 0, a.visible[r], 0, max, 0.0f));
-    inverse[r] = a.visible[r] > 0 || o0 < o1 ? 1.0f / sum : 0.0f;
+    inverse[r] = sum == 0.0f ? 0.0f : 1.0f / sum;  // 0: it sees nothing; any seen slot gives the largest score's 1, or NaN
   }
   for (int64_t column = 0; column < a.d; column += 64) {
     const int64_t left = a.d - column < 64 ? a.d - column : 64;
