@@ -30,6 +30,19 @@ constexpr Table make() {
   HB_K(normalize_pixels, NormalizePixels);
   HB_K(denormalize_pixels, DenormalizePixels);
   HB_K(vae_latent, VaeLatent);
+  HB_K(embedding, Embedding);
+  HB_K(embed_add, EmbedAdd);
+  HB_K(concat_rows, ConcatRows);
+  HB_K(cast, Cast);
+  HB_K(copy_pages, CopyPages);
+  HB_K(emit, Emit);
+  HB_K(increment, Increment);
+  HB_K(decode_advance, DecodeAdvance);
+  HB_W(rope_table, RopeTable);
+  HB_W(time_embedding, TimeEmbedding);
+  HB_W(guided_update, GuidedUpdate);
+  HB_K(philox_normal, PhiloxNormal);
+  HB_W(sample, Sample);
 #undef HB_K
 #undef HB_W
   return t;

@@ -68,6 +68,41 @@ struct GroupNormPixels {
   int swish;
 };
 
+/// What names a stream of noise: see core/noise.h.
+struct NoiseKey {
+  uint32_t seed[2];
+  uint32_t position;
+  uint32_t purpose;  ///< already shifted into its counter word
+};
+
+constexpr int kSampleBest = 8;
+
+/// The largest perturbed logits of some ids: larger values first, lower ids first among equals.
+struct SampleBest {
+  int count;
+  float value[kSampleBest];
+  int32_t id[kSampleBest];
+};
+
+/// One token of classifier-free guidance: h = v_text + text_scale (v - v_text), then the image step, then the renorm by row norms.
+struct GuidedRow {
+  const float *v, *v_text;
+  const float* v_image;  ///< null: no image step
+  float* out;
+  float* squares;        ///< of v and of h; then `out` is h without the renorm. Null: renorm by them at once
+  int64_t d;
+  float text_scale, image_scale, renorm_min;
+  int image_last;        ///< the image step follows the renorm; needs squares == null
+};
+
+struct SolverRow {
+  const float* u;
+  const float *previous, *noise;  ///< may be null
+  float *x, *velocity;
+  int64_t d;
+  float factor, p, q, w, r;
+};
+
 /// The one list of verbs: name, return type, arguments.
 #define HB_VERBS(X)                                                                                                       \
   X(rms_norm_row, void, (int types, const void* x, const void* residual, const void* weight, void* out, void* sum, int64_t d, \
@@ -84,7 +119,17 @@ struct GroupNormPixels {
   X(group_norm_pixels, void, (const GroupNormPixels& g))                                                                  \
   X(affine_row, void, (int types, const void* x, void* out, int64_t n, float scale, float shift))                         \
   X(latent_row, void, (int bf16, const void* mean, const void* logvar, const void* noise, void* out, int64_t n, float scale, \
-                       float shift))
+                       float shift))                                                                                     \
+  X(add_rows, void, (int types, const void* x, const void* table, const void* table2, void* out, int64_t d))              \
+  X(guide_row, void, (const GuidedRow& g))                                                                                \
+  X(solver_row, void, (const SolverRow& s))                                                                               \
+  X(normal_run, void, (const NoiseKey& key, int64_t first, float mean, float deviation, int bf16, void* out, int64_t n))  \
+  X(chunk_max, int, (const float* x, int64_t n, float* max))                                                              \
+  X(mass_above, void, (const float* x, int64_t n, float m, float t, float pivot, int inclusive, double* mass,             \
+                       int64_t* count))                                                                                   \
+  X(gumbel_best, void, (const NoiseKey& key, const float* x, const float* max, int64_t first, int64_t n, float m, float t, \
+                        float floor, SampleBest& best))                                                                   \
+  X(gumbel_at, void, (const NoiseKey& key, const int32_t* ids, int64_t n, float* out))
 
 struct Verbs {
   const char* name;     ///< as in HYPER_BAGEL_ISA

@@ -4,17 +4,17 @@
 namespace hb {
 
 struct DecodeAdvance {
-  TensorView token;     // [N]
-  TensorView stop;      // [K]
-  TensorView limit;     // [N]
-  TensorView tokens;    // [N]
-  TensorView positions; // [N]
-  TensorView slots;     // [N]
-  TensorView visible;   // [N]
-  TensorView output;    // [N]
-  TensorView finished;  // [N]
-  TensorView live;      // [1]
-  TensorView event;     // [N 4]
+  TensorView token;      // [N]
+  TensorView stop;       // [K]
+  TensorView limit;      // [N]
+  TensorView tokens;     // [N]
+  TensorView positions;  // [N]
+  TensorView slots;      // [N]
+  TensorView visible;    // [N]
+  TensorView output;     // [N]
+  TensorView finished;   // [N]
+  TensorView live;       // [1]
+  TensorView event;      // [N 4]
 };
 
 inline constexpr Operand decode_advance_operands[] = {
@@ -28,7 +28,8 @@ inline constexpr Operand decode_advance_operands[] = {
     HB_STATE(DecodeAdvance, output, kI32, '-', "N", "tokens of the answer so far"),
     HB_STATE(DecodeAdvance, finished, kI32, '-', "N", "0 running, 1 stop token, 2 length limit"),
     HB_STATE(DecodeAdvance, live, kI32, '-', "1", "rows that still run: N, or 0 once all have finished"),
-    HB_OUT(DecodeAdvance, event, kI32, '-', "N 4", "token, its index in the answer, finished, 1 if the sequence ran in this step"),
+    HB_OUT(DecodeAdvance, event, kI32, '-', "N 4",
+           "token (-1 if it did not run), its index in the answer, finished, 1 if the sequence ran in this step"),
 };
 
 inline Cost decode_advance_cost(const void* args) {
@@ -37,8 +38,10 @@ inline Cost decode_advance_cost(const void* args) {
 }
 
 inline constexpr Contract decode_advance_contract = contract<DecodeAdvance>(
-    "decode_advance", "The device-side state of a decode loop: stop tokens, length limit, and what the next step reads.",
-    "running: token in stop -> finished 1; else output + 1 = limit -> finished 2 (the token counts); else the token is fed next, "
+    "decode_advance",
+    "The device-side state of a decode loop: stop tokens, length limit, and what the next step reads.",
+    "running: token in stop -> finished 1; else output + 1 = limit -> finished 2 (the token counts); else the token is "
+    "fed next, "
     "positions, slots, visible and output grow by 1. Sequences that had finished stay as they are",
     decode_advance_operands, nullptr, decode_advance_cost);
 

@@ -27,6 +27,8 @@ inline Status embed_add_rules(void* args) {
   auto& a = *static_cast<EmbedAdd*>(args);
   if (a.table2.present != a.ids2.present)
     return Status::mismatch(Code::BAD_SHAPE, "ids2", "table2 and ids2 together", "only one of them");
+  if (a.table.dims[0] < 1) return Status::mismatch(Code::BAD_SHAPE, "table", "at least one row", "none");
+  if (a.table2 && a.table2.dims[0] < 1) return Status::mismatch(Code::BAD_SHAPE, "table2", "at least one row", "none");
   return Status::success();
 }
 
@@ -36,9 +38,8 @@ inline Cost embed_add_cost(const void* args) {
   return {n * (a.table2 ? 2 : 1), bytes_of(a.x) * (a.table2 ? 3 : 2) + bytes_of(a.out)};
 }
 
-inline constexpr Contract embed_add_contract =
-    contract<EmbedAdd>("embed_add", "Adds one or two looked-up embeddings to each row.",
-                       "out[n] = (x[n] + table2[ids2[n]]) + table[ids[n]]", embed_add_operands, embed_add_rules,
-                       embed_add_cost, "N");
+inline constexpr Contract embed_add_contract = contract<EmbedAdd>(
+    "embed_add", "Adds one or two looked-up embeddings to each row.",
+    "out[n] = (x[n] + table2[ids2[n]]) + table[ids[n]]", embed_add_operands, embed_add_rules, embed_add_cost, "N");
 
 }  // namespace hb

@@ -15,9 +15,12 @@ struct PhiloxNormal {
   int64_t dtype;
 };
 
+inline constexpr int64_t kMostDraws = int64_t{1} << 34;
+
 inline constexpr Operand philox_normal_operands[] = {
     HB_IN(PhiloxNormal, seed, kI32, '-', "2", "low and high half of the 64-bit seed"),
-    HB_OPT(PhiloxNormal, position, kI32, '-', "1", "position within the purpose, a step index for example; 0 when absent"),
+    HB_OPT(PhiloxNormal, position, kI32, '-', "1",
+           "position within the purpose, a step index for example; 0 when absent"),
     HB_OUT(PhiloxNormal, out, kFloat, 'O', "R C", "normal draws, numbered row-major"),
 };
 inline constexpr Attribute philox_normal_attributes[] = {
@@ -31,6 +34,9 @@ inline constexpr Attribute philox_normal_attributes[] = {
 
 inline Status philox_normal_rules(void* args) {
   auto& a = *static_cast<PhiloxNormal*>(args);
+  if (a.columns > 0 && a.rows_count > kMostDraws / a.columns)
+    return Status::mismatch(Code::BAD_SHAPE, "columns", "at most 2^34 draws: one 32-bit counter for four",
+                            num(a.rows_count) + " rows of " + num(a.columns));
   set_dims(a.out, a.rows_count, a.columns);
   return Status::success();
 }
@@ -40,9 +46,12 @@ inline Cost philox_normal_cost(const void* args) {
   return {60.0 * static_cast<double>(a.out.elements()), bytes_of(a.out)};
 }
 
-inline constexpr Contract philox_normal_contract = contract<PhiloxNormal>(
-    "philox_normal", "Counter-based normal noise: a seed gives the same bits on every backend.",
-    "Philox4x32-10, key = seed, counter = (index / 4, position, purpose << 24, 0); Box-Muller on words (0,1) and (2,3)",
-    philox_normal_operands, philox_normal_attributes, philox_normal_rules, philox_normal_cost);
+inline constexpr Contract philox_normal_contract =
+    contract<PhiloxNormal>("philox_normal", "Counter-based normal noise: a seed gives the same bits on every backend.",
+                           "Philox4x32-10, key = seed, counter = (index / 4, position, purpose << 24, 0); Box-Muller "
+                           "on words (0,1) and (2,3): "
+                           "sqrt(-2 log U) of the first word times cos, then sin, of 2 pi U of the second, U = (w + "
+                           "0.5) 2^-32; out = mean + deviation * draw",
+                           philox_normal_operands, philox_normal_attributes, philox_normal_rules, philox_normal_cost);
 
 }  // namespace hb

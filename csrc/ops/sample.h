@@ -19,8 +19,12 @@ inline constexpr Operand sample_operands[] = {
     HB_IN(Sample, logits, kF32, '-', "N V", "scores"),
     HB_IN(Sample, temperature, kF32, '-', "N", "0 (or less, or NaN): the largest logit, lowest id on ties"),
     HB_IN(Sample, top_k, kI32, '-', "N", "keep the k largest logits, lower ids first on ties; 0 or less: all"),
-    HB_IN(Sample, top_p, kF32, '-', "N", "then keep tokens while the mass before them (of what top-k left) is below p; 1 or more: all"),
-    HB_IN(Sample, min_p, kF32, '-', "N", "then keep tokens of at least this share of the largest probability; 0: all"),
+    HB_IN(Sample, top_p, kF32, '-', "N",
+          "then keep tokens, best first, while the mass before them (of what top-k left, at this temperature) is below "
+          "p; the best always stays; 1 or more, or NaN: all"),
+    HB_IN(Sample, min_p, kF32, '-', "N",
+          "then keep tokens of at least this share of the largest probability; 0 or less, or NaN: all; more than 1 "
+          "acts as 1"),
     HB_IN(Sample, seed, kI32, '-', "N 2", "low and high half of the 64-bit seed"),
     HB_IN(Sample, position, kI32, '-', "N", "index of the token in the answer"),
     HB_ROWS(Sample),
@@ -38,10 +42,14 @@ inline Cost sample_cost(const void* args) {
   return {30.0 * static_cast<double>(a.logits.elements()), bytes_of(a.logits)};
 }
 
-inline constexpr Contract sample_contract = contract<Sample>(
-    "sample", "Picks a token per row: greedy, or sampled by position-keyed Gumbel noise.",
-    "token = argmax over kept ids of logit / temperature + G(seed, position, id), G = -log(-log U), U = (w + 0.5) 2^-32, "
-    "w = word id % 4 of Philox4x32-10, key = seed, counter = (id / 4, position, purpose token << 24, 0); lowest id on ties",
-    sample_operands, sample_rules, sample_cost, "N");
+inline constexpr Contract sample_contract =
+    contract<Sample>("sample", "Picks a token per row: greedy, or sampled by position-keyed Gumbel noise.",
+                     "token = argmax over kept ids of (logit - largest logit) / temperature + G(seed, position, id), G "
+                     "= -log(-log U), U = (w + 0.5) 2^-32, "
+                     "w = word id % 4 of Philox4x32-10, key = seed, counter = (id / 4, position, purpose token << 24, "
+                     "0); lowest id on ties. "
+                     "A row with NaN or +inf, or of -inf only, sets the not-a-number flag and gives the lowest id of "
+                     "its largest number (0 without one)",
+                     sample_operands, sample_rules, sample_cost, "N");
 
 }  // namespace hb

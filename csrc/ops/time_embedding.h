@@ -37,7 +37,7 @@ inline Cost time_embedding_cost(const void* args) {
 
 inline constexpr Contract time_embedding_contract = contract<TimeEmbedding>(
     "time_embedding", "Sinusoidal embedding of a diffusion time, unscaled.",
-    "a_i = t * exp(-ln(10000) i / (dim/2)), i = 0 .. dim/2 - 1; out = [cos a | sin a]", time_embedding_operands,
-    time_embedding_attributes, time_embedding_rules, time_embedding_cost);
+    "a_i = t * f32(exp(-ln(10000) i / (dim/2))) in f32, i = 0 .. dim/2 - 1; out = [cos a | sin a]",
+    time_embedding_operands, time_embedding_attributes, time_embedding_rules, time_embedding_cost);
 
 }  // namespace hb

@@ -418,7 +418,7 @@ export interface CopyPagesArgs<T extends 'f32' | 'bf16'> {
   kCache: Tensor<T>;
   /** [X G S D]: values. */
   vCache: Tensor<NoInfer<T>>;
-  /** [N 2]: source and destination page; a pair out of range is skipped. */
+  /** [N 2]: source and destination page; a pair with a negative page is unused, one out of range is skipped and flagged. */
   pairs: Tensor<'i32'>;
 }
 
@@ -440,9 +440,9 @@ export interface SampleArgs {
   temperature: Tensor<'f32'>;
   /** [N]: keep the k largest logits, lower ids first on ties; 0 or less: all. */
   topK: Tensor<'i32'>;
-  /** [N]: then keep tokens while the mass before them (of what top-k left) is below p; 1 or more: all. */
+  /** [N]: then keep tokens, best first, while the mass before them (of what top-k left, at this temperature) is below p; the best always stays; 1 or more, or NaN: all. */
   topP: Tensor<'f32'>;
-  /** [N]: then keep tokens of at least this share of the largest probability; 0: all. */
+  /** [N]: then keep tokens of at least this share of the largest probability; 0 or less, or NaN: all; more than 1 acts as 1. */
   minP: Tensor<'f32'>;
   /** [N 2]: low and high half of the 64-bit seed. */
   seed: Tensor<'i32'>;
@@ -455,7 +455,7 @@ export interface SampleArgs {
 /**
  * Picks a token per row: greedy, or sampled by position-keyed Gumbel noise.
  *
- * `token = argmax over kept ids of logit / temperature + G(seed, position, id), G = -log(-log U), U = (w + 0.5) 2^-32, w = word id % 4 of Philox4x32-10, key = seed, counter = (id / 4, position, purpose token << 24, 0); lowest id on ties`
+ * `token = argmax over kept ids of (logit - largest logit) / temperature + G(seed, position, id), G = -log(-log U), U = (w + 0.5) 2^-32, w = word id % 4 of Philox4x32-10, key = seed, counter = (id / 4, position, purpose token << 24, 0); lowest id on ties. A row with NaN or +inf, or of -inf only, sets the not-a-number flag and gives the lowest id of its largest number (0 without one)`
  *
  * Returns
  * - `token` [N]: chosen ids.
@@ -499,7 +499,7 @@ export interface DecodeAdvanceArgs {
  * `running: token in stop -> finished 1; else output + 1 = limit -> finished 2 (the token counts); else the token is fed next, positions, slots, visible and output grow by 1. Sequences that had finished stay as they are`
  *
  * Returns
- * - `event` [N 4]: token, its index in the answer, finished, 1 if the sequence ran in this step.
+ * - `event` [N 4]: token (-1 if it did not run), its index in the answer, finished, 1 if the sequence ran in this step.
  *
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
@@ -574,7 +574,7 @@ export interface TimeEmbeddingArgs<T extends 'f32', O extends 'f32' | 'bf16' = T
 /**
  * Sinusoidal embedding of a diffusion time, unscaled.
  *
- * `a_i = t * exp(-ln(10000) i / (dim/2)), i = 0 .. dim/2 - 1; out = [cos a | sin a]`
+ * `a_i = t * f32(exp(-ln(10000) i / (dim/2))) in f32, i = 0 .. dim/2 - 1; out = [cos a | sin a]`
  *
  * Returns
  * - `out` [B R]: cosines, then sines.
@@ -651,7 +651,7 @@ export interface PhiloxNormalArgs<O extends 'f32' | 'bf16' = 'f32'> {
 /**
  * Counter-based normal noise: a seed gives the same bits on every backend.
  *
- * `Philox4x32-10, key = seed, counter = (index / 4, position, purpose << 24, 0); Box-Muller on words (0,1) and (2,3)`
+ * `Philox4x32-10, key = seed, counter = (index / 4, position, purpose << 24, 0); Box-Muller on words (0,1) and (2,3): sqrt(-2 log U) of the first word times cos, then sin, of 2 pi U of the second, U = (w + 0.5) 2^-32; out = mean + deviation * draw`
  *
  * Returns
  * - `out` [R C]: normal draws, numbered row-major.

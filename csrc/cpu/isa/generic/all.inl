@@ -3,5 +3,8 @@
 // one file per family of verbs
 #include "cpu/isa/generic/attention.inl"
 #include "cpu/isa/generic/linear.inl"
+#include "cpu/isa/generic/noise.inl"
 #include "cpu/isa/generic/norm.inl"
+#include "cpu/isa/generic/rows.inl"
+#include "cpu/isa/generic/sample.inl"
 #include "cpu/isa/generic/vision.inl"
