@@ -1,0 +1,73 @@
+import type { OpCases } from '../kit/cases.js';
+import { counts, integer, operand, values } from '../kit/cases.js';
+
+function one(
+  name: string,
+  tag: 'small' | 'edge' | 'perf',
+  times: number[],
+  columns: number,
+  step: number[],
+  dim: number,
+  dtype: 'f32' | 'bf16' = 'f32',
+): OpCases['cases'][number] {
+  return {
+    name,
+    tags: [tag],
+    dims: { S: times.length, C: columns, B: step.length, R: dim },
+    build: (rng) => ({
+      operands: {
+        times: values(
+          'f32',
+          [times.length, columns],
+          times.flatMap((t) => [t, ...Array.from({ length: columns - 1 }, rng)]),
+        ),
+        step: counts(step),
+      },
+      attributes: { dim, dtype },
+    }),
+  };
+}
+
+const shifted = Array.from({ length: 50 }, (_, i) => {
+  const s = 1 - i / 49;
+  return (3 * s) / (1 + 2 * s);
+});
+
+export const cases: OpCases = {
+  op: 'time_embedding',
+  cases: [
+    one('one time', 'small', [0.9375], 1, [0], 256),
+    one('rows of a schedule', 'small', shifted, 8, [0, 13, 49], 256),
+    one('bf16', 'small', shifted, 8, [7, 8], 64, 'bf16'),
+    one('ends', 'edge', [0, 1], 1, [0, 1, 0], 32),
+    one('steps out of range', 'edge', [0.25, 0.75], 3, [-1, 2, 2147483647, -2147483648], 16),
+    one('two columns', 'edge', [0.3], 1, [0], 2),
+    one('no rows', 'edge', [0.3], 1, [], 8),
+    one(
+      'a time per latent',
+      'perf',
+      shifted,
+      8,
+      Array.from({ length: 4096 }, (_, i) => i % 50),
+      256,
+    ),
+  ],
+  oracle({ operands, attributes }) {
+    const times = operand(operands, 'times');
+    const step = operand(operands, 'step').data;
+    const [s = 0, c = 0] = times.shape;
+    const dim = integer(attributes, 'dim');
+    const half = dim / 2;
+    const out = new Float64Array(step.length * dim);
+    for (let b = 0; b < step.length; b++) {
+      const t = times.data[Math.min(s - 1, Math.max(0, step[b] as number)) * c] as number;
+      for (let i = 0; i < half; i++) {
+        const angle = t * 10000 ** (-i / half);
+        out[b * dim + i] = Math.cos(angle);
+        out[b * dim + half + i] = Math.sin(angle);
+      }
+    }
+    return { out: { shape: [step.length, dim], data: out } };
+  },
+  tolerance: { f32: 2.5e-7, bf16: 4e-3 },
+};
