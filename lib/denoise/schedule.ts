@@ -5,7 +5,8 @@ export const MAX_STEPS = 1000;
 
 /**
  * A time grid of `steps + 1` points from 1 (noise) to exactly 0 (data): t = shift s / (1 + (shift - 1) s), s uniform
- * (few-step-denoising: 2.3). BAGEL's `num_timesteps = N` is `steps = N - 1`.
+ * (few-step-denoising: 2.3), with the roundings of the public code's f32 arithmetic (bagel.md 4.2, item 13). BAGEL's
+ * `num_timesteps = N` is `steps = N - 1`.
  *
  * @throws HyperBagelError BAD_OPTION
  */
@@ -22,9 +23,12 @@ export function shiftedGrid(steps: number, shift: number): Float32Array {
       operand: 'shift',
     });
   }
+  const f32 = Math.fround;
+  const step = f32(-1 / steps);
+  const uniform = (i: number) => f32(2 * i < steps ? 1 + step * i : -step * (steps - i));
   const grid = Float32Array.from({ length: steps + 1 }, (_, i) => {
-    const s = 1 - i / steps;
-    return (shift * s) / (1 + (shift - 1) * s);
+    const s = uniform(i);
+    return f32(shift * s) / f32(1 + f32((shift - 1) * s));
   });
   grid[steps] = 0;
   return grid;
@@ -55,7 +59,8 @@ export const SCHEDULE_COLUMNS = 8;
 
 /** Euler steps over a grid, with the guidance in force at each. */
 export function planSteps(grid: Float32Array, guidance: Guidance): StepPlan[] {
-  const [low, high] = guidance.interval;
+  // the public code compares in f32: a time that is 0.4 there is not above 0.4
+  const [low, high] = guidance.interval.map(Math.fround) as [number, number];
   return Array.from({ length: grid.length - 1 }, (_, i) => {
     const time = grid[i] as number;
     const active = time > low && time <= high;
