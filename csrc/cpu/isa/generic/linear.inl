@@ -95,11 +95,13 @@ static void linear_tile(const LinearTile& t) {
 #ifdef HB_TILE_DOT
   if (t.dot) return HB_TILE_DOT(t);
 #endif
-  switch (t.panels) {
-    case 1: return tile_rows<1>(t);
-    case 2: return tile_rows<2>(t);
-    case 3: return tile_rows<3>(t);
-    default: return tile_rows<4>(t);
+  if (t.panels == 4) return tile_rows<4>(t);
+  for (int p = 0; p < t.panels; ++p) {  // the last group of a weight: rare, so no code of its own for 2 and 3 panels
+    LinearTile one = t;
+    one.panel[0] = t.panel[p];
+    one.panels = 1;
+    one.out = t.out + p * 16;
+    tile_rows<1>(one);
   }
 }
 
