@@ -24,16 +24,20 @@ Napi::Value instruction_sets(const Napi::CallbackInfo& info) {
   return list;
 }
 
-Napi::Value usable_threads(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), hb::usable_threads()); }
+Napi::Value usable_threads(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), hb::usable_threads());
+}
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new EnvData();
   env.SetInstanceData(data);
   // Executors are joined while the environment still stands; promises nobody will settle are dropped.
-  env.AddCleanupHook([](EnvData* d) {
-    for (ContextObject* c : d->contexts) c->close();
-    d->contexts.clear();
-  }, data);
+  env.AddCleanupHook(
+      [](EnvData* d) {
+        for (ContextObject* c : d->contexts) c->close();
+        d->contexts.clear();
+      },
+      data);
   auto add = [&](const char* name, Napi::Function f, Napi::FunctionReference& reference) {
     reference = Napi::Persistent(f);
     exports.Set(name, f);

@@ -13,20 +13,23 @@ ActivityPtr activity_of(const Napi::Value& value) {
 
 Napi::Value ticket_value(Napi::Env env, uint64_t ticket) { return Napi::Number::New(env, static_cast<double>(ticket)); }
 
-/// Fills the attributes of a call from an array in contract order; undefined takes the default. A missing value without default
-/// becomes one that the checker refuses.
+/// Fills the attributes of a call from an array in contract order; undefined takes the default. A missing value without
+/// default becomes one that the checker refuses.
 void read_attributes(const Napi::Value& value, Call& call) {
   Napi::Array given = value.As<Napi::Array>();
   for (size_t i = 0; i < call.contract->attribute_count; ++i) {
     const Attribute& a = call.contract->attributes[i];
     Napi::Value v = given.Get(static_cast<uint32_t>(i));
-    const double number = v.IsNumber() ? v.As<Napi::Number>().DoubleValue() : v.IsUndefined() ? a.fallback : std::nan("");
+    const double number = v.IsNumber()      ? v.As<Napi::Number>().DoubleValue()
+                          : v.IsUndefined() ? a.fallback
+                                            : std::nan("");
     char* at = static_cast<char*>(call.args()) + a.offset;
     if (a.kind == AttributeKind::real)
       *reinterpret_cast<double*>(at) = number;
     else
-      *reinterpret_cast<int64_t*>(at) =
-          std::fabs(number) <= 9007199254740991.0 && number == std::trunc(number) ? static_cast<int64_t>(number) : INT64_MIN;
+      *reinterpret_cast<int64_t*>(at) = std::fabs(number) <= 9007199254740991.0 && number == std::trunc(number)
+                                            ? static_cast<int64_t>(number)
+                                            : INT64_MIN;
   }
 }
 
@@ -88,12 +91,14 @@ Napi::Function ContextObject::define(Napi::Env env) {
       {InstanceMethod<&ContextObject::Describe>("describe"), InstanceMethod<&ContextObject::MakeTensor>("tensor"),
        InstanceMethod<&ContextObject::Mapped>("mapped"), InstanceMethod<&ContextObject::Write>("write"),
        InstanceMethod<&ContextObject::Read>("read"), InstanceMethod<&ContextObject::Run>("run"),
-       InstanceMethod<&ContextObject::BeginRecord>("beginRecord"), InstanceMethod<&ContextObject::EndRecord>("endRecord"),
-       InstanceMethod<&ContextObject::AbortRecord>("abortRecord"), InstanceMethod<&ContextObject::RunProgram>("runProgram"),
-       InstanceMethod<&ContextObject::Wait>("wait"), InstanceMethod<&ContextObject::Receive>("receive"),
-       InstanceMethod<&ContextObject::Completed>("completed"),
-       InstanceMethod<&ContextObject::ProfileStart>("profileStart"), InstanceMethod<&ContextObject::ProfileStop>("profileStop"),
-       InstanceMethod<&ContextObject::Counters>("counters"), InstanceMethod<&ContextObject::Close>("close")});
+       InstanceMethod<&ContextObject::BeginRecord>("beginRecord"),
+       InstanceMethod<&ContextObject::EndRecord>("endRecord"),
+       InstanceMethod<&ContextObject::AbortRecord>("abortRecord"),
+       InstanceMethod<&ContextObject::RunProgram>("runProgram"), InstanceMethod<&ContextObject::Wait>("wait"),
+       InstanceMethod<&ContextObject::Receive>("receive"), InstanceMethod<&ContextObject::Completed>("completed"),
+       InstanceMethod<&ContextObject::ProfileStart>("profileStart"),
+       InstanceMethod<&ContextObject::ProfileStop>("profileStop"), InstanceMethod<&ContextObject::Counters>("counters"),
+       InstanceMethod<&ContextObject::Close>("close")});
 }
 
 /// new NativeContext(device, isa, threads)
@@ -116,7 +121,8 @@ void ContextObject::require_open(Napi::Env env) const {
 }
 
 void ContextObject::require_not_recording(Napi::Env env, const char* what) const {
-  if (recording_) throw_code(env, Code::NOT_SUPPORTED, std::string(what) + " is not possible while a program is being recorded");
+  if (recording_)
+    throw_code(env, Code::NOT_SUPPORTED, std::string(what) + " is not possible while a program is being recorded");
 }
 
 Napi::Value ContextObject::Describe(const Napi::CallbackInfo& info) {
@@ -157,7 +163,8 @@ Napi::Value ContextObject::Mapped(const Napi::CallbackInfo& info) {
     throw_code(env, Code::BAD_MODEL, "a tensor reaches beyond the end of its file");
   if (static_cast<int64_t>(offset) % static_cast<int64_t>(bytes_of(t.view.dtype)) != 0)
     throw_code(env, Code::BAD_MODEL, "a tensor's data is not aligned to its dtype");
-  t.storage = std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory());
+  t.storage =
+      std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory());
   return TensorObject::make(env, std::move(t), context_.get(), false);
 }
 
@@ -174,8 +181,9 @@ Napi::Value ContextObject::Write(const Napi::CallbackInfo& info) {
     if (!info[1].IsTypedArray()) throw_code(env, Code::BAD_OPTION, "data must be a typed array");
     Napi::TypedArray array = info[1].As<Napi::TypedArray>();
     if (static_cast<int64_t>(array.ByteLength()) != bytes)
-      throw_status(env, Status::mismatch(Code::BAD_SHAPE, "data", std::to_string(bytes) + " bytes for " + hb::describe(t.view),
-                                         std::to_string(array.ByteLength()) + " bytes"));
+      throw_status(
+          env, Status::mismatch(Code::BAD_SHAPE, "data", std::to_string(bytes) + " bytes for " + hb::describe(t.view),
+                                std::to_string(array.ByteLength()) + " bytes"));
     const auto* p = static_cast<const uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
     data->assign(p, p + bytes);
   }
@@ -199,7 +207,8 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
   require_open(env);
   require_not_recording(env, "reading a tensor");
   const Tensor& t = unwrap<TensorObject>(info[0])->get(context_.get(), "tensor");
-  if (t.storage->transient) throw_code(env, Code::DISPOSED, "an intermediate of a recorded program has no data outside it");
+  if (t.storage->transient)
+    throw_code(env, Code::DISPOSED, "an intermediate of a recorded program has no data outside it");
   struct Result {
     std::vector<uint8_t> bytes;
     Status status;
@@ -211,7 +220,8 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
     else if (!storage->data())
       result->status = Status::fail(Code::BAD_OPTION, "the tensor was never written");
     else
-      result->bytes.assign(static_cast<char*>(storage->data()) + offset, static_cast<char*>(storage->data()) + offset + bytes);
+      result->bytes.assign(static_cast<char*>(storage->data()) + offset,
+                           static_cast<char*>(storage->data()) + offset + bytes);
     return Status::success();
   };
   context_->memory()->reads++;
@@ -224,7 +234,8 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
   });
 }
 
-/// run(op, operands in contract order without Out ones, attributes in contract order, activity): the Out tensors in order.
+/// run(op, operands in contract order without Out ones, attributes in contract order, activity): the Out tensors in
+/// order.
 Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   require_open(env);
@@ -325,7 +336,8 @@ Napi::Value ContextObject::EndRecord(const Napi::CallbackInfo& info) {
     if (t.storage->transient) outputs.push_back(t.storage);
   }
   std::shared_ptr<Program> program;
-  throw_unless_ok(env, Program::create(std::move(calls), std::move(outputs), context_->memory(), context_->dispatcher(), &program));
+  throw_unless_ok(
+      env, Program::create(std::move(calls), std::move(outputs), context_->memory(), context_->dispatcher(), &program));
   return ProgramObject::make(env, std::move(program), context_.get());
 }
 
@@ -341,8 +353,8 @@ Napi::Value ContextObject::RunProgram(const Napi::CallbackInfo& info) {
                                              std::move(outputs), activity));
 }
 
-/// wait(activity): resolves once all that was queued before is done; rejects with the activity's first failure (without one,
-/// with the first failure of a job that had none).
+/// wait(activity): resolves once all that was queued before is done; rejects with the activity's first failure (without
+/// one, with the first failure of a job that had none).
 Napi::Value ContextObject::Wait(const Napi::CallbackInfo& info) {
   require_open(info.Env());
   ActivityPtr activity = activity_of(info[0]);

@@ -14,7 +14,7 @@ class ContextObject;
 struct EnvData {
   Napi::FunctionReference error_class;  ///< HyperBagelError of the facade
   Napi::FunctionReference tensor, program, activity, mapping;
-  std::set<ContextObject*> contexts;    ///< open ones: closed when the environment ends
+  std::set<ContextObject*> contexts;  ///< open ones: closed when the environment ends
 };
 
 inline EnvData& data_of(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }
@@ -27,7 +27,8 @@ inline void throw_unless_ok(Napi::Env env, const Status& status) {
 }
 [[noreturn]] void throw_code(Napi::Env env, Code code, const std::string& message);
 
-/// Every wrapped object carries its class's tag, so that a method borrowed onto a foreign object throws instead of crashing.
+/// Every wrapped object carries its class's tag, so that a method borrowed onto a foreign object throws instead of
+/// crashing.
 template <class T>
 T* unwrap(const Napi::Value& value) {
   if (value.IsObject()) {

@@ -15,7 +15,8 @@ Napi::Error make_error(Napi::Env env, const Status& status) {
   std::string message = status.message;
   if (message.empty()) message = status.operand + " must be " + status.expected + ", got " + status.got;
   if (!data.error_class.IsEmpty())
-    return Napi::Error(env, data.error_class.New({Napi::String::New(env, name_of(status.code)), Napi::String::New(env, message), details}));
+    return Napi::Error(env, data.error_class.New({Napi::String::New(env, name_of(status.code)),
+                                                  Napi::String::New(env, message), details}));
   Napi::Error error = Napi::Error::New(env, message);
   error.Set("code", Napi::String::New(env, name_of(status.code)));
   return error;
@@ -23,6 +24,8 @@ Napi::Error make_error(Napi::Env env, const Status& status) {
 
 void throw_status(Napi::Env env, const Status& status) { throw make_error(env, status); }
 
-void throw_code(Napi::Env env, Code code, const std::string& message) { throw make_error(env, Status::fail(code, message)); }
+void throw_code(Napi::Env env, Code code, const std::string& message) {
+  throw make_error(env, Status::fail(code, message));
+}
 
 }  // namespace hb::node

@@ -121,7 +121,8 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
 
   void require_open(Napi::Env env) const;
   void require_not_recording(Napi::Env env, const char* what) const;
-  Napi::Value wait(Napi::Env env, uint64_t ticket, bool ring, std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle);
+  Napi::Value wait(Napi::Env env, uint64_t ticket, bool ring,
+                   std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle);
   void start_waiter(Napi::Env env);
   void settle(Napi::Env env);
 

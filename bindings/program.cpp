@@ -3,11 +3,14 @@
 namespace hb::node {
 
 Napi::Function ProgramObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeProgram",
-                     {InstanceMethod<&ProgramObject::Dispose>("dispose"), InstanceMethod<&ProgramObject::Describe>("describe")});
+  return DefineClass(
+      env, "NativeProgram",
+      {InstanceMethod<&ProgramObject::Dispose>("dispose"), InstanceMethod<&ProgramObject::Describe>("describe")});
 }
 
-ProgramObject::ProgramObject(const Napi::CallbackInfo& info) : ObjectWrap(info) { info.This().As<Napi::Object>().TypeTag(&kTag); }
+ProgramObject::ProgramObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  info.This().As<Napi::Object>().TypeTag(&kTag);
+}
 
 Napi::Object ProgramObject::make(Napi::Env env, std::shared_ptr<Program> program, Context* owner) {
   Napi::Object object = data_of(env).program.New({});
@@ -41,7 +44,9 @@ Napi::Function ActivityObject::define(Napi::Env env) {
   return DefineClass(env, "NativeActivity", {InstanceMethod<&ActivityObject::Cancel>("cancel")});
 }
 
-ActivityObject::ActivityObject(const Napi::CallbackInfo& info) : ObjectWrap(info) { info.This().As<Napi::Object>().TypeTag(&kTag); }
+ActivityObject::ActivityObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  info.This().As<Napi::Object>().TypeTag(&kTag);
+}
 
 Napi::Value ActivityObject::Cancel(const Napi::CallbackInfo& info) {
   activity->cancelled = true;
@@ -49,8 +54,9 @@ Napi::Value ActivityObject::Cancel(const Napi::CallbackInfo& info) {
 }
 
 Napi::Function MappingObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeMapping",
-                     {InstanceAccessor<&MappingObject::GetBytes>("bytes"), InstanceMethod<&MappingObject::Dispose>("dispose")});
+  return DefineClass(
+      env, "NativeMapping",
+      {InstanceAccessor<&MappingObject::GetBytes>("bytes"), InstanceMethod<&MappingObject::Dispose>("dispose")});
 }
 
 MappingObject::MappingObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {

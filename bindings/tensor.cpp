@@ -6,14 +6,16 @@ Status read_shape(const Napi::Value& value, TensorView* view) {
   if (!value.IsArray()) return Status::mismatch(Code::BAD_SHAPE, "shape", "an array of sizes", "something else");
   Napi::Array array = value.As<Napi::Array>();
   if (array.Length() > static_cast<uint32_t>(kMaxRank))
-    return Status::mismatch(Code::BAD_SHAPE, "shape", "at most " + std::to_string(kMaxRank) + " dims", std::to_string(array.Length()));
+    return Status::mismatch(Code::BAD_SHAPE, "shape", "at most " + std::to_string(kMaxRank) + " dims",
+                            std::to_string(array.Length()));
   view->rank = static_cast<int32_t>(array.Length());
   double elements = 1;
   for (uint32_t i = 0; i < array.Length(); ++i) {
     Napi::Value v = array.Get(i);
     const double size = v.IsNumber() ? v.As<Napi::Number>().DoubleValue() : -1;
     if (!(size >= 0 && size <= 9e15) || size != static_cast<double>(static_cast<int64_t>(size)))
-      return Status::mismatch(Code::BAD_SHAPE, "shape", "sizes that are non-negative integers", "dim " + std::to_string(i) + " is not");
+      return Status::mismatch(Code::BAD_SHAPE, "shape", "sizes that are non-negative integers",
+                              "dim " + std::to_string(i) + " is not");
     view->dims[i] = static_cast<int64_t>(size);
     elements *= size;
   }
@@ -22,14 +24,17 @@ Status read_shape(const Napi::Value& value, TensorView* view) {
 }
 
 Napi::Function TensorObject::define(Napi::Env env) {
-  return DefineClass(env, "NativeTensor",
-                     {InstanceMethod<&TensorObject::Dispose>("dispose"), InstanceMethod<&TensorObject::View>("view"),
-                      InstanceAccessor<&TensorObject::GetDisposed>("disposed"), InstanceAccessor<&TensorObject::GetDtype>("dtype"),
-                      InstanceAccessor<&TensorObject::GetShape>("shape"), InstanceAccessor<&TensorObject::GetPacked>("packed"),
-                      InstanceAccessor<&TensorObject::GetBytes>("bytes")});
+  return DefineClass(
+      env, "NativeTensor",
+      {InstanceMethod<&TensorObject::Dispose>("dispose"), InstanceMethod<&TensorObject::View>("view"),
+       InstanceAccessor<&TensorObject::GetDisposed>("disposed"), InstanceAccessor<&TensorObject::GetDtype>("dtype"),
+       InstanceAccessor<&TensorObject::GetShape>("shape"), InstanceAccessor<&TensorObject::GetPacked>("packed"),
+       InstanceAccessor<&TensorObject::GetBytes>("bytes")});
 }
 
-TensorObject::TensorObject(const Napi::CallbackInfo& info) : ObjectWrap(info) { info.This().As<Napi::Object>().TypeTag(&kTag); }
+TensorObject::TensorObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  info.This().As<Napi::Object>().TypeTag(&kTag);
+}
 
 Napi::Object TensorObject::make(Napi::Env env, Tensor tensor, Context* owner, bool external) {
   Napi::Object object = data_of(env).tensor.New({});
@@ -57,8 +62,9 @@ const Tensor& TensorObject::get() const {
 
 const Tensor& TensorObject::get(Context* context, const char* operand) const {
   if (tensor_.storage && owner_ == context) return tensor_;
-  Status s = tensor_.storage ? Status::mismatch(Code::BAD_DEVICE, operand, "a tensor of this context", "one of another context")
-                             : Status::mismatch(Code::DISPOSED, operand, "a live tensor", "a disposed one");
+  Status s = tensor_.storage
+                 ? Status::mismatch(Code::BAD_DEVICE, operand, "a tensor of this context", "one of another context")
+                 : Status::mismatch(Code::DISPOSED, operand, "a live tensor", "a disposed one");
   throw_status(Env(), s);
 }
 
@@ -78,13 +84,16 @@ Napi::Value TensorObject::View(const Napi::CallbackInfo& info) {
   const double bytes = static_cast<double>(storage_bytes(t.view));
   if (!(offset >= 0) || offset + static_cast<double>(storage_bytes(v.view)) > bytes ||
       static_cast<int64_t>(offset) % static_cast<int64_t>(bytes_of(t.view.dtype)) != 0)
-    throw_status(info.Env(), Status::mismatch(Code::BAD_SHAPE, "shape", "a part of " + hb::describe(t.view), hb::describe(v.view)));
+    throw_status(info.Env(),
+                 Status::mismatch(Code::BAD_SHAPE, "shape", "a part of " + hb::describe(t.view), hb::describe(v.view)));
   v.storage = t.storage;
   v.offset = t.offset + static_cast<int64_t>(offset);
   return make(info.Env(), std::move(v), owner_, false);
 }
 
-Napi::Value TensorObject::GetDisposed(const Napi::CallbackInfo& info) { return Napi::Boolean::New(info.Env(), !tensor_.storage); }
+Napi::Value TensorObject::GetDisposed(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), !tensor_.storage);
+}
 Napi::Value TensorObject::GetDtype(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<int>(tensor_.view.dtype));
 }

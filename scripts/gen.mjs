@@ -43,17 +43,30 @@ function opFunction(op, number) {
   const fields = [];
   for (const o of inputs) {
     const dims = o.dims === '*' ? 'any shape' : `[${o.dims}]`;
-    fields.push(`  /** ${dims}: ${o.note}. */\n  ${camel(o.name)}${o.optional ? '?' : ''}: ${operandType(o)}${o.optional ? ' | undefined' : ''};`);
+    fields.push(
+      `  /** ${dims}: ${o.note}. */\n  ${camel(o.name)}${o.optional ? '?' : ''}: ${operandType(o)}${o.optional ? ' | undefined' : ''};`,
+    );
   }
   for (const a of op.attributes) {
     const optional = a.kind === 'dtype' || a.kind === 'choice' || a.fallback !== null;
     const type = a.kind === 'dtype' ? 'O' : a.kind === 'choice' ? union(a.choices) : 'number';
-    const fallback = a.kind === 'choice' ? a.choices[0] : a.kind === 'dtype' ? (variables.has('T') ? 'the dtype of T' : 'f32') : a.fallback;
-    fields.push(`  /** ${a.note}${optional ? `; default ${fallback}` : ''}. */\n  ${camel(a.name)}${optional ? '?' : ''}: ${type}${optional ? ' | undefined' : ''};`);
+    const fallback =
+      a.kind === 'choice'
+        ? a.choices[0]
+        : a.kind === 'dtype'
+          ? variables.has('T')
+            ? 'the dtype of T'
+            : 'f32'
+          : a.fallback;
+    fields.push(
+      `  /** ${a.note}${optional ? `; default ${fallback}` : ''}. */\n  ${camel(a.name)}${optional ? '?' : ''}: ${type}${optional ? ' | undefined' : ''};`,
+    );
   }
   const order = [...variables.keys()].sort((a, b) => (a === 'O') - (b === 'O'));
   // a type variable without required inference site falls back to what its dtypes allow
-  const generics = order.map((v) => `${v} extends ${union(variables.get(v))}${v === 'O' ? ` = ${variables.has('T') ? 'T' : "'f32'"}` : ''}`);
+  const generics = order.map(
+    (v) => `${v} extends ${union(variables.get(v))}${v === 'O' ? ` = ${variables.has('T') ? 'T' : "'f32'"}` : ''}`,
+  );
   // defaults must come last: every variable after the first with a default needs one
   const parameters = generics.length ? `<${generics.join(', ')}>` : '';
   const names = order.length ? `<${order.join(', ')}>` : '';
@@ -79,10 +92,15 @@ function opFunction(op, number) {
     result = `{ ${outputs.map((o) => `${camel(o.name)}${o.optional ? '?' : ''}: ${outputType(o)}${o.optional ? ' | undefined' : ''}`).join('; ')} }`;
     const list = outputs.map((o) => camel(o.name));
     body = `  const [${list.join(', ')}] = ${call};\n  return { ${outputs
-      .map((o) => `${camel(o.name)}: ${o.optional ? `(${camel(o.name)} ?? undefined)` : camel(o.name)} as ${outputType(o)}${o.optional ? ' | undefined' : ''}`)
+      .map(
+        (o) =>
+          `${camel(o.name)}: ${o.optional ? `(${camel(o.name)} ?? undefined)` : camel(o.name)} as ${outputType(o)}${o.optional ? ' | undefined' : ''}`,
+      )
       .join(', ')} };`;
   }
-  const docs = outputs.map((o) => ` * - \`${camel(o.name)}\` ${o.dims === '*' ? '' : `[${o.dims}]`}: ${o.note}.`).join('\n');
+  const docs = outputs
+    .map((o) => ` * - \`${camel(o.name)}\` ${o.dims === '*' ? '' : `[${o.dims}]`}: ${o.note}.`)
+    .join('\n');
   return `export interface ${pascal(op.name)}Args${parameters} {
 ${fields.join('\n')}
 }
@@ -125,7 +143,8 @@ function opsPage() {
       return `| \`${o.name}\` | ${o.role} | ${o.dtypes.join(', ')}${o.type ? ` (${o.type})` : ''} | ${o.dims === '*' ? 'any' : `[${o.dims}]`} | ${cell(o.note)}${notes.length ? ` (${notes.join(', ')})` : ''} |`;
     });
     const attributes = op.attributes.map((a) => {
-      const range = a.kind === 'choice' ? a.choices.join(', ') : a.kind === 'dtype' ? 'a dtype' : `${a.kind}, ${a.min} to ${a.max}`;
+      const range =
+        a.kind === 'choice' ? a.choices.join(', ') : a.kind === 'dtype' ? 'a dtype' : `${a.kind}, ${a.min} to ${a.max}`;
       const fallback = a.kind === 'choice' ? a.choices[0] : a.kind === 'dtype' ? 'that of T' : (a.fallback ?? 'none');
       return `| \`${a.name}\` | ${range} | ${fallback} | ${cell(a.note)} |`;
     });
@@ -168,7 +187,11 @@ await cx.dispose();
 ${sections.join('\n')}`;
 }
 
-const files = { 'lib/generated/error-codes.ts': errorCodes(), 'lib/generated/ops.ts': opsModule(), 'docs/ops.md': opsPage() };
+const files = {
+  'lib/generated/error-codes.ts': errorCodes(),
+  'lib/generated/ops.ts': opsModule(),
+  'docs/ops.md': opsPage(),
+};
 const check = process.argv.includes('--check');
 const folder = check ? mkdtempSync(path.join(root, '.gen-')) : root;
 let stale = 0;
@@ -177,7 +200,11 @@ try {
     mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
     writeFileSync(path.join(folder, file), text);
     if (file.endsWith('.ts')) {
-      execFileSync(path.join(root, 'node_modules/.bin/biome'), ['check', '--write', '--config-path', root, path.join(folder, file)], { stdio: 'pipe' });
+      execFileSync(
+        path.join(root, 'node_modules/.bin/biome'),
+        ['check', '--write', '--config-path', root, path.join(folder, file)],
+        { stdio: 'pipe' },
+      );
     }
     if (check && readFileSync(path.join(folder, file), 'utf8') !== readFileSync(path.join(root, file), 'utf8')) {
       process.stderr.write(`${file} is stale: run npm run gen\n`);

@@ -5,7 +5,8 @@
 
 namespace hb {
 
-/// Element types of tensors. The order is part of the native surface (`lib/tensor/dtype.ts` reads the names from `describe()`).
+/// Element types of tensors. The order is part of the native surface (`lib/tensor/dtype.ts` reads the names from
+/// `describe()`).
 enum class DType : uint8_t { f32, bf16, i32, u8 };
 inline constexpr int kDTypeCount = 4;
 inline constexpr const char* kDTypeNames[kDTypeCount] = {"f32", "bf16", "i32", "u8"};

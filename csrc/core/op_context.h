@@ -4,8 +4,8 @@
 
 namespace hb {
 
-/// Runs `body(context, index, worker)` for every index below `count`, on up to `workers()` threads. Which worker runs which
-/// index is not defined: a body's result may depend on `index` only, `worker` is for its scratch.
+/// Runs `body(context, index, worker)` for every index below `count`, on up to `workers()` threads. Which worker runs
+/// which index is not defined: a body's result may depend on `index` only, `worker` is for its scratch.
 class Parallel {
  public:
   using Body = void (*)(void* context, int64_t index, int worker);

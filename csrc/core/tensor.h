@@ -35,7 +35,8 @@ inline constexpr int64_t kPanel = 16;  ///< weight rows per panel of the packed 
 /// Columns of a packed weight: bf16 panels hold pairs of columns and are padded to 32 for tile instructions.
 constexpr int64_t packed_columns(int64_t k, DType t) { return t == DType::bf16 ? (k + 31) / 32 * 32 : k; }
 
-/// Bytes of a tensor's storage. Packed: ceil(M / 16) panels of 16 rows; f32 panels are [K][16], bf16 panels [K / 2][16][2].
+/// Bytes of a tensor's storage. Packed: ceil(M / 16) panels of 16 rows; f32 panels are [K][16], bf16 panels [K /
+/// 2][16][2].
 inline int64_t storage_bytes(const TensorView& t) {
   const int64_t size = static_cast<int64_t>(bytes_of(t.dtype));
   if (t.layout == Layout::plain) return t.elements() * size;

@@ -24,8 +24,8 @@ MatrixProduct product_of(const Linear& a, int64_t rows) {
 
 size_t linear_workspace(const Linear& a, int workers) {
   // counts live on the device and may change from run to run: room for every row, whichever expert it goes to
-  MatrixProduct p = product_of({a.x, a.weight, a.bias, a.weight_gen, a.bias_gen, a.residual, {}, {}, a.out, a.activation, a.dtype},
-                               a.x.dims[0]);
+  MatrixProduct p = product_of(
+      {a.x, a.weight, a.bias, a.weight_gen, a.bias_gen, a.residual, {}, {}, a.out, a.activation, a.dtype}, a.x.dims[0]);
   return matrix_product_workspace(p, workers);
 }
 

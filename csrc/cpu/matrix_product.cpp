@@ -19,8 +19,8 @@ struct Plan {
   const Verbs& verbs;
   bool weight_bf16, dot, swiglu, packed;
   DType stage_dtype;
-  int64_t stride;        ///< elements between staged rows
-  bool stage_all;        ///< x is copied once, before the product
+  int64_t stride;  ///< elements between staged rows
+  bool stage_all;  ///< x is copied once, before the product
   int64_t panel_bytes, panels, groups;
   int64_t first_chunks, chunks;
 
@@ -101,8 +101,8 @@ struct Plan {
   }
 
   /// One group of columns for `count` rows from `first`; `x` is the staged first row.
-  void run(int64_t first, int64_t count, int expert, int64_t group, const void* x, const void* const (&list)[4], int listed,
-           float* acc) const {
+  void run(int64_t first, int64_t count, int expert, int64_t group, const void* x, const void* const (&list)[4],
+           int listed, float* acc) const {
     LinearTile tile{x, stride, count, p.k, {list[0], list[1], list[2], list[3]}, listed, weight_bf16, dot, acc};
     verbs.linear_tile(tile);
     const int64_t width = swiglu ? 32 : kGroup, column = group * width;
@@ -162,7 +162,8 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
   char* const staged = static_cast<char*>(cx.scratch);
   char* const scratch = staged + (plan.stage_all ? plan.stage_bytes(p.rows) : 0);
   const int64_t row_bytes = plan.stride * static_cast<int64_t>(bytes_of(plan.stage_dtype));
-  if (plan.stage_all) parallel_for(cx, p.rows, [&](int64_t row, int) { plan.stage(row, staged + row * row_bytes, nullptr); });
+  if (plan.stage_all)
+    parallel_for(cx, p.rows, [&](int64_t row, int) { plan.stage(row, staged + row * row_bytes, nullptr); });
   const char* const x = plan.stage_all ? staged : static_cast<const char*>(p.x);
 
   if (p.gather) {  // a unit is a chunk of rows with all its columns, so that a row is gathered once
@@ -175,7 +176,8 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
       for (int64_t group = 0; group < plan.groups; ++group) {
         const void* list[4] = {};
         const int listed = plan.select_panels(p.weight[expert], group, list, mine + layout.panels);
-        plan.run(first, count, expert, group, mine + layout.stage, list, listed, reinterpret_cast<float*>(mine + layout.acc));
+        plan.run(first, count, expert, group, mine + layout.stage, list, listed,
+                 reinterpret_cast<float*>(mine + layout.acc));
       }
     });
     return;
@@ -193,7 +195,8 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
       plan.rows_of(chunk, first, count, expert);
       if (expert != packed_expert) listed = plan.select_panels(p.weight[expert], group, list, mine + layout.panels);
       packed_expert = expert;
-      plan.run(first, count, expert, group, x + first * row_bytes, list, listed, reinterpret_cast<float*>(mine + layout.acc));
+      plan.run(first, count, expert, group, x + first * row_bytes, list, listed,
+               reinterpret_cast<float*>(mine + layout.acc));
     }
   });
 }

@@ -40,7 +40,9 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   const int64_t per_group = h / g, pairs = n * per_group, slots = table * kPageSlots;
   const bool bf16 = a.q.dtype == DType::bf16;
   const Layout layout(d, table);
-  auto seq_of = [&](int64_t row) { return batch > 0 && pages > 0 ? clamp_index(a.seq.as<const int32_t>()[row], batch) : -1; };
+  auto seq_of = [&](int64_t row) {
+    return batch > 0 && pages > 0 ? clamp_index(a.seq.as<const int32_t>()[row], batch) : -1;
+  };
   auto clamp_slot = [&](int64_t s) { return s < 0 ? 0 : s > slots ? slots : s; };
   bool clamped = false;
   for (int64_t row = 0; row < n; ++row) {
@@ -53,7 +55,8 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   const int64_t blocks = (pairs + kBlock - 1) / kBlock;
   parallel_for(cx, g * blocks, [&](int64_t unit, int worker) {
     char* mine = static_cast<char*>(cx.scratch) + worker * layout.bytes;
-    const int64_t group = unit / blocks, end = (unit % blocks + 1) * kBlock < pairs ? (unit % blocks + 1) * kBlock : pairs;
+    const int64_t group = unit / blocks,
+                  end = (unit % blocks + 1) * kBlock < pairs ? (unit % blocks + 1) * kBlock : pairs;
     for (int64_t first = unit % blocks * kBlock; first < end;) {
       const int64_t seq = seq_of(first / per_group);
       AttentionRows rows{};

@@ -2,7 +2,6 @@
 
 namespace hb::cpu {
 
-
 size_t qk_norm_rope_append_workspace(const QkNormRopeAppend& a, int workers) {
   return static_cast<size_t>(workers * round_up(a.q.dims[2] * 4, 64));
 }
@@ -38,7 +37,8 @@ Status qk_norm_rope_append_cpu(const OpContext& cx, const QkNormRopeAppend& a) {
     const int64_t page = a.page_table.as<const int32_t>()[seq * table + slot / kPageSlots];
     if (page < 0 || page >= pages) return;
     for (int64_t i = 0; i < g; ++i) {
-      verbs(cx).norm_rope_head(types(a.qkv, k_norm), at(a.qkv, row * columns + (h + i) * d), k_norm.data, rope, d, eps, head);
+      verbs(cx).norm_rope_head(types(a.qkv, k_norm), at(a.qkv, row * columns + (h + i) * d), k_norm.data, rope, d, eps,
+                               head);
       const int64_t k0 = (page * g + i) * d * kPageSlots + slot % kPageSlots;
       const int64_t v0 = ((page * g + i) * kPageSlots + slot % kPageSlots) * d;
       for (int64_t j = 0; j < d; ++j) {
@@ -47,7 +47,8 @@ Status qk_norm_rope_append_cpu(const OpContext& cx, const QkNormRopeAppend& a) {
         else
           a.k_cache.as<float>()[k0 + j * kPageSlots] = head[j];
       }
-      std::memcpy(at(a.v_cache, v0), at(a.qkv, row * columns + (h + g + i) * d), static_cast<size_t>(d) * bytes_of(a.qkv.dtype));
+      std::memcpy(at(a.v_cache, v0), at(a.qkv, row * columns + (h + g + i) * d),
+                  static_cast<size_t>(d) * bytes_of(a.qkv.dtype));
     }
   });
   return Status::success();

@@ -7,8 +7,8 @@ Status rms_norm_cpu(const OpContext& cx, const RmsNorm& a) {
   const float eps = static_cast<float>(a.eps);
   parallel_for(cx, n, [&](int64_t row, int) {
     const TensorView& weight = row < split ? a.weight : a.weight_gen;
-    verbs(cx).rms_norm_row(types(a.x, weight), at(a.x, row * d), a.residual ? at(a.residual, row * d) : nullptr, weight.data,
-                           at(a.out, row * d), a.residual ? at(a.sum, row * d) : nullptr, d, eps);
+    verbs(cx).rms_norm_row(types(a.x, weight), at(a.x, row * d), a.residual ? at(a.residual, row * d) : nullptr,
+                           weight.data, at(a.out, row * d), a.residual ? at(a.sum, row * d) : nullptr, d, eps);
   });
   return Status::success();
 }

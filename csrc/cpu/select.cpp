@@ -8,7 +8,8 @@
 
 namespace hb::cpu {
 
-extern const Verbs verbs_scalar, verbs_avx2, verbs_avx512, verbs_avx512bf16, verbs_amx, verbs_avx512bf16_model, verbs_amx_model;
+extern const Verbs verbs_scalar, verbs_avx2, verbs_avx512, verbs_avx512bf16, verbs_amx, verbs_avx512bf16_model,
+    verbs_amx_model;
 
 namespace {
 

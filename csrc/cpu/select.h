@@ -9,8 +9,8 @@ namespace hb::cpu {
 
 struct Isa {
   const Verbs* verbs;
-  bool runs_here;    ///< the processor and the operating system have it
-  bool model;        ///< a software model of an instruction set, for tests only: never chosen unless asked for by name
+  bool runs_here;  ///< the processor and the operating system have it
+  bool model;      ///< a software model of an instruction set, for tests only: never chosen unless asked for by name
 };
 
 /// Every instruction set that was compiled in, best first.

@@ -12,8 +12,9 @@ struct Table {
 constexpr Table make() {
   Table t{};
 #define HB_K(name, type) t.kernels[static_cast<int>(Op::name)] = {run_as<type, cpu::name##_cpu>, nullptr, nullptr}
-#define HB_W(name, type) \
-  t.kernels[static_cast<int>(Op::name)] = {run_as<type, cpu::name##_cpu>, workspace_as<type, cpu::name##_workspace>, nullptr}
+#define HB_W(name, type)                                                                                             \
+  t.kernels[static_cast<int>(Op::name)] = {run_as<type, cpu::name##_cpu>, workspace_as<type, cpu::name##_workspace>, \
+                                           nullptr}
   HB_K(rms_norm, RmsNorm);
   HB_K(pack_weight, PackWeight);
   HB_W(linear, Linear);

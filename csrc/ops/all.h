@@ -29,35 +29,35 @@
 #include "ops/vae_latent.h"
 
 /// The one list of ops: snake_case name, struct. Its order is the op's number.
-#define HB_OPS(X)                              \
-  X(rms_norm, RmsNorm)                         \
-  X(layer_norm, LayerNorm)                     \
-  X(embedding, Embedding)                      \
-  X(embed_add, EmbedAdd)                       \
-  X(concat_rows, ConcatRows)                   \
-  X(cast, Cast)                                \
-  X(pack_weight, PackWeight)                   \
-  X(linear, Linear)                            \
-  X(rope_table, RopeTable)                     \
-  X(qk_norm_rope_append, QkNormRopeAppend)     \
-  X(paged_attention, PagedAttention)           \
-  X(dense_attention, DenseAttention)           \
-  X(copy_pages, CopyPages)                     \
-  X(sample, Sample)                            \
-  X(decode_advance, DecodeAdvance)             \
-  X(emit, Emit)                                \
-  X(increment, Increment)                      \
-  X(time_embedding, TimeEmbedding)             \
-  X(guided_update, GuidedUpdate)               \
-  X(philox_normal, PhiloxNormal)               \
-  X(conv2d, Conv2d)                            \
-  X(conv_weight, ConvWeight)                   \
-  X(group_norm, GroupNorm)                     \
-  X(upsample_nearest, UpsampleNearest)         \
-  X(patchify, Patchify)                        \
-  X(unpatchify, Unpatchify)                    \
-  X(normalize_pixels, NormalizePixels)         \
-  X(denormalize_pixels, DenormalizePixels)     \
+#define HB_OPS(X)                          \
+  X(rms_norm, RmsNorm)                     \
+  X(layer_norm, LayerNorm)                 \
+  X(embedding, Embedding)                  \
+  X(embed_add, EmbedAdd)                   \
+  X(concat_rows, ConcatRows)               \
+  X(cast, Cast)                            \
+  X(pack_weight, PackWeight)               \
+  X(linear, Linear)                        \
+  X(rope_table, RopeTable)                 \
+  X(qk_norm_rope_append, QkNormRopeAppend) \
+  X(paged_attention, PagedAttention)       \
+  X(dense_attention, DenseAttention)       \
+  X(copy_pages, CopyPages)                 \
+  X(sample, Sample)                        \
+  X(decode_advance, DecodeAdvance)         \
+  X(emit, Emit)                            \
+  X(increment, Increment)                  \
+  X(time_embedding, TimeEmbedding)         \
+  X(guided_update, GuidedUpdate)           \
+  X(philox_normal, PhiloxNormal)           \
+  X(conv2d, Conv2d)                        \
+  X(conv_weight, ConvWeight)               \
+  X(group_norm, GroupNorm)                 \
+  X(upsample_nearest, UpsampleNearest)     \
+  X(patchify, Patchify)                    \
+  X(unpatchify, Unpatchify)                \
+  X(normalize_pixels, NormalizePixels)     \
+  X(denormalize_pixels, DenormalizePixels) \
   X(vae_latent, VaeLatent)
 
 namespace hb {

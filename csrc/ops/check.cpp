@@ -96,11 +96,13 @@ class Checker {
       if (o.flags & kOptional) return Status::success();
       return Status::mismatch(Code::BAD_SHAPE, o.name, std::string(o.dims), "no tensor");
     }
-    if (!(o.dtypes & set_of(t.dtype))) return Status::mismatch(Code::BAD_DTYPE, o.name, names_of(o.dtypes), name_of(t.dtype));
+    if (!(o.dtypes & set_of(t.dtype)))
+      return Status::mismatch(Code::BAD_DTYPE, o.name, names_of(o.dtypes), name_of(t.dtype));
     if (o.type != '-') {
       const int slot = o.type - 'A';
       if (type_by_[slot] && types_[slot] != t.dtype)
-        return Status::mismatch(Code::BAD_DTYPE, o.name, std::string(name_of(types_[slot])) + ", the dtype of " + type_by_[slot],
+        return Status::mismatch(Code::BAD_DTYPE, o.name,
+                                std::string(name_of(types_[slot])) + ", the dtype of " + type_by_[slot],
                                 name_of(t.dtype));
       types_[slot] = t.dtype;
       if (!type_by_[slot]) type_by_[slot] = o.name;
@@ -119,9 +121,10 @@ class Checker {
       }
       if (const Bound* b = find(dims[i].name)) {
         if (b->size != t.dims[i])
-          return Status::mismatch(Code::BAD_SHAPE, o.name,
-                                  std::string("[") + o.dims + "] with " + b->name + " = " + std::to_string(b->size) + " as in " + b->by,
-                                  describe(t));
+          return Status::mismatch(
+              Code::BAD_SHAPE, o.name,
+              std::string("[") + o.dims + "] with " + b->name + " = " + std::to_string(b->size) + " as in " + b->by,
+              describe(t));
       } else {
         bound_.push_back({dims[i].name, t.dims[i], o.name});
       }
@@ -138,8 +141,8 @@ class Checker {
       if (v < 0) v = static_cast<int64_t>(type_by_[o] ? types_[o] : type_by_[t] ? types_[t] : DType::f32);
       const DType chosen = static_cast<DType>(v);
       if (type_by_[o] && types_[o] != chosen)
-        return Status::mismatch(Code::BAD_DTYPE, type_by_[o], std::string(name_of(chosen)) + ", the dtype of the output",
-                                name_of(types_[o]));
+        return Status::mismatch(Code::BAD_DTYPE, type_by_[o],
+                                std::string(name_of(chosen)) + ", the dtype of the output", name_of(types_[o]));
       types_[o] = chosen;
       type_by_[o] = c_.attributes[i].name;
     }
@@ -167,20 +170,23 @@ class Checker {
   Status confirm(const Operand& o) {
     const TensorView& t = view_of(args_, o);
     if (!t.present) return Status::success();
-    if (!(o.dtypes & set_of(t.dtype))) return Status::mismatch(Code::BAD_DTYPE, o.name, names_of(o.dtypes), name_of(t.dtype));
+    if (!(o.dtypes & set_of(t.dtype)))
+      return Status::mismatch(Code::BAD_DTYPE, o.name, names_of(o.dtypes), name_of(t.dtype));
     double elements = 1;
     for (int i = 0; i < t.rank; ++i) elements *= static_cast<double>(t.dims[i] < 0 ? 0 : t.dims[i]);
     if (elements > 1e15) return Status::mismatch(Code::BAD_SHAPE, o.name, "at most 1e15 elements", describe(t));
     if (any_shape(o.dims)) return Status::success();
     const std::vector<Dim> dims = parse(o.dims);
     if (static_cast<int>(dims.size()) != t.rank) {
-      Status s = Status::fail(Code::INTERNAL, "the rules of " + std::string(c_.name) + " leave the shape of " + o.name + " open");
+      Status s = Status::fail(Code::INTERNAL,
+                              "the rules of " + std::string(c_.name) + " leave the shape of " + o.name + " open");
       s.operand = o.name;
       return s;
     }
     for (int i = 0; i < t.rank; ++i)
       if (const Bound* b = find(dims[i].name); b && b->size != t.dims[i])
-        return Status::mismatch(Code::BAD_SHAPE, b->by, b->name + " = " + std::to_string(t.dims[i]) + " as in " + o.name,
+        return Status::mismatch(Code::BAD_SHAPE, b->by,
+                                b->name + " = " + std::to_string(t.dims[i]) + " as in " + o.name,
                                 std::to_string(b->size));
     return Status::success();
   }

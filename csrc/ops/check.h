@@ -4,8 +4,8 @@
 namespace hb {
 
 /// Checks a call against its contract and completes it. On entry the struct holds the In and InOut views (absent ones
-/// default-constructed) and the attributes as given; on success the Out views have dtype, dims, layout and `present` set, and
-/// `dtype` attributes their resolved value. Fails with BAD_DTYPE, BAD_SHAPE or BAD_OPTION.
+/// default-constructed) and the attributes as given; on success the Out views have dtype, dims, layout and `present`
+/// set, and `dtype` attributes their resolved value. Fails with BAD_DTYPE, BAD_SHAPE or BAD_OPTION.
 Status check(const Contract& contract, void* args);
 
 /// "f32 [2, 3]"

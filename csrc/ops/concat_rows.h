@@ -26,7 +26,8 @@ inline Cost concat_rows_cost(const void* args) {
   return {0, 2 * bytes_of(a.out)};
 }
 
-inline constexpr Contract concat_rows_contract = contract<ConcatRows>(
-    "concat_rows", "Rows of b after rows of a.", "out = [a; b]", concat_rows_operands, concat_rows_rules, concat_rows_cost);
+inline constexpr Contract concat_rows_contract =
+    contract<ConcatRows>("concat_rows", "Rows of b after rows of a.", "out = [a; b]", concat_rows_operands,
+                         concat_rows_rules, concat_rows_cost);
 
 }  // namespace hb

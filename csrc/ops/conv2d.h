@@ -17,7 +17,8 @@ struct Conv2d {
 
 inline constexpr Operand conv2d_operands[] = {
     HB_IN(Conv2d, x, kFloat, 'T', "H W C", "image, channels last"),
-    HB_WEIGHT(Conv2d, weight, kFloat, 'W', "M K", kRequired, "one row per output channel, columns (kernel row, kernel column, channel)"),
+    HB_WEIGHT(Conv2d, weight, kFloat, 'W', "M K", kRequired,
+              "one row per output channel, columns (kernel row, kernel column, channel)"),
     HB_IN(Conv2d, bias, kFloat, 'B', "M", "added per output channel"),
     HB_OPT(Conv2d, residual, kFloat, 'T', "Y X M", "added last"),
     HB_OUT(Conv2d, out, kFloat, 'T', "Y X M", "Y = (H + pad_begin + pad_end - kernel) / stride + 1, X alike"),
@@ -32,11 +33,13 @@ inline constexpr Attribute conv2d_attributes[] = {
 inline Status conv2d_rules(void* args) {
   auto& a = *static_cast<Conv2d*>(args);
   const int64_t k = a.kernel * a.kernel * a.x.dims[2], pad = a.pad_begin + a.pad_end;
-  if (a.weight.dims[1] != k) return Status::mismatch(Code::BAD_SHAPE, "weight", num(k) + " columns", num(a.weight.dims[1]));
+  if (a.weight.dims[1] != k)
+    return Status::mismatch(Code::BAD_SHAPE, "weight", num(k) + " columns", num(a.weight.dims[1]));
   if (a.x.dims[0] + pad < a.kernel || a.x.dims[1] + pad < a.kernel)
     return Status::mismatch(Code::BAD_SHAPE, "x", "at least the kernel's size with padding",
                             num(a.x.dims[0]) + "x" + num(a.x.dims[1]));
-  set_dims(a.out, (a.x.dims[0] + pad - a.kernel) / a.stride + 1, (a.x.dims[1] + pad - a.kernel) / a.stride + 1, a.weight.dims[0]);
+  set_dims(a.out, (a.x.dims[0] + pad - a.kernel) / a.stride + 1, (a.x.dims[1] + pad - a.kernel) / a.stride + 1,
+           a.weight.dims[0]);
   return Status::success();
 }
 
@@ -46,9 +49,10 @@ inline Cost conv2d_cost(const void* args) {
           bytes_of(a.x) + bytes_of(a.weight) + bytes_of(a.residual) + bytes_of(a.out)};
 }
 
-inline constexpr Contract conv2d_contract = contract<Conv2d>(
-    "conv2d", "Two-dimensional convolution of one channels-last image.",
-    "out[y,x,m] = bias[m] + sum over (i,j,c) of x[y*stride + i - pad_begin, x*stride + j - pad_begin, c] * weight[m,(i,j,c)] + residual",
-    conv2d_operands, conv2d_attributes, conv2d_rules, conv2d_cost);
+inline constexpr Contract conv2d_contract =
+    contract<Conv2d>("conv2d", "Two-dimensional convolution of one channels-last image.",
+                     "out[y,x,m] = bias[m] + sum over (i,j,c) of x[y*stride + i - pad_begin, x*stride + j - pad_begin, "
+                     "c] * weight[m,(i,j,c)] + residual",
+                     conv2d_operands, conv2d_attributes, conv2d_rules, conv2d_cost);
 
 }  // namespace hb

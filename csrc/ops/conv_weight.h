@@ -24,8 +24,8 @@ inline Cost conv_weight_cost(const void* args) {
   return {0, 2 * bytes_of(a.out)};
 }
 
-inline constexpr Contract conv_weight_contract =
-    contract<ConvWeight>("conv_weight", "Brings a channels-first convolution weight into the order of conv2d.",
-                         "out[m, (y, x, c)] = weight[m, c, y, x]", conv_weight_operands, conv_weight_rules, conv_weight_cost);
+inline constexpr Contract conv_weight_contract = contract<ConvWeight>(
+    "conv_weight", "Brings a channels-first convolution weight into the order of conv2d.",
+    "out[m, (y, x, c)] = weight[m, c, y, x]", conv_weight_operands, conv_weight_rules, conv_weight_cost);
 
 }  // namespace hb

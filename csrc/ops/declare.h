@@ -13,7 +13,8 @@ inline constexpr double kHuge = 9007199254740991.0;                        ///< 
 #define HB_OPT(X, name, dtypes, type, dims, note) {#name, Role::in, dtypes, type, dims, HB_AT(X, name), kOptional, note}
 #define HB_WEIGHT(X, name, dtypes, type, dims, flags, note) \
   {#name, Role::in, dtypes, type, dims, HB_AT(X, name), static_cast<uint8_t>(kMayBePacked | (flags)), note}
-#define HB_OUT(X, name, dtypes, type, dims, note) {#name, Role::out, dtypes, type, dims, HB_AT(X, name), kRequired, note}
+#define HB_OUT(X, name, dtypes, type, dims, note) \
+  {#name, Role::out, dtypes, type, dims, HB_AT(X, name), kRequired, note}
 /// An Out operand that exists only when the op's rules set its `present`.
 #define HB_OUT_IF(X, name, dtypes, type, dims, note) \
   {#name, Role::out, dtypes, type, dims, HB_AT(X, name), kOptional, note}
@@ -21,8 +22,9 @@ inline constexpr double kHuge = 9007199254740991.0;                        ///< 
   {#name, Role::inout, dtypes, type, dims, HB_AT(X, name), kRequired, note}
 #define HB_ROWS(X) \
   HB_OPT(X, rows, kI32, '-', "1", "live rows: rows at or beyond this count are neither read nor written")
-#define HB_SPLIT(X) \
-  HB_OPT(X, split, kI32, '-', "1", "first row of the second expert: rows below it use the plain weights, the others the `_gen` ones")
+#define HB_SPLIT(X)                \
+  HB_OPT(X, split, kI32, '-', "1", \
+         "first row of the second expert: rows below it use the plain weights, the others the `_gen` ones")
 
 #define HB_INT(X, name, min, max, fallback, note) \
   {#name, AttributeKind::integer, HB_AT(X, name), min, max, fallback, nullptr, note}

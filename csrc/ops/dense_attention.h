@@ -13,7 +13,8 @@ struct DenseAttention {
 
 inline constexpr Operand dense_attention_operands[] = {
     HB_IN(DenseAttention, qkv, kFloat, 'T', "N 3 H D", "q, k and v of each row side by side"),
-    HB_OPT(DenseAttention, ranges, kI32, '-', "N 2", "the row sees rows ranges[0] .. ranges[1] - 1; all rows when absent"),
+    HB_OPT(DenseAttention, ranges, kI32, '-', "N 2",
+           "the row sees rows ranges[0] .. ranges[1] - 1; all rows when absent"),
     HB_ROWS(DenseAttention),
     HB_OUT(DenseAttention, out, kFloat, 'T', "N H D", "a row that sees nothing gives zeros"),
 };

@@ -37,9 +37,9 @@ inline Cost group_norm_cost(const void* args) {
   return {12.0 * static_cast<double>(a.x.elements()), 2 * bytes_of(a.x) + bytes_of(a.out)};
 }
 
-inline constexpr Contract group_norm_contract = contract<GroupNorm>(
-    "group_norm", "Group norm of one channels-last image, with an optional fused swish.",
-    "per group: y = (x - mean) / sqrt(var + eps) * weight + bias; out = y or y * sigmoid(y)", group_norm_operands,
-    group_norm_attributes, group_norm_rules, group_norm_cost);
+inline constexpr Contract group_norm_contract =
+    contract<GroupNorm>("group_norm", "Group norm of one channels-last image, with an optional fused swish.",
+                        "per group: y = (x - mean) / sqrt(var + eps) * weight + bias; out = y or y * sigmoid(y)",
+                        group_norm_operands, group_norm_attributes, group_norm_rules, group_norm_cost);
 
 }  // namespace hb

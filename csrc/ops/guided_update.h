@@ -29,13 +29,15 @@ inline constexpr Operand guided_update_operands[] = {
     HB_OPT(GuidedUpdate, v_image, kF32, '-', "N C", "velocity without the image"),
     HB_OPT(GuidedUpdate, previous, kF32, '-', "N C", "velocity of the step before, for multistep solvers"),
     HB_OPT(GuidedUpdate, noise, kF32, '-', "N C", "fresh noise, for stochastic solvers"),
-    HB_IN(GuidedUpdate, schedule, kF32, '-', "S 8", "per step: time, p, q, w, r, text scale, image scale, renorm minimum"),
+    HB_IN(GuidedUpdate, schedule, kF32, '-', "S 8",
+          "per step: time, p, q, w, r, text scale, image scale, renorm minimum"),
     HB_IN(GuidedUpdate, step, kI32, '-', "1", "row of the schedule; clamped to [0, S)"),
     HB_OPT(GuidedUpdate, images, kI32, '-', "J", "rows where each image starts, then N; one image when absent"),
     HB_OUT(GuidedUpdate, velocity, kF32, '-', "N C", "the guided velocity"),
 };
 inline constexpr Attribute guided_update_attributes[] = {
-    HB_CHOICE(GuidedUpdate, renorm, "global|channel|text_channel", "how the guided velocity is brought back to the norm of v"),
+    HB_CHOICE(GuidedUpdate, renorm, "global|channel|text_channel",
+              "how the guided velocity is brought back to the norm of v"),
 };
 
 inline Status guided_update_rules(void* args) {
@@ -46,15 +48,18 @@ inline Status guided_update_rules(void* args) {
 
 inline Cost guided_update_cost(const void* args) {
   auto& a = *static_cast<const GuidedUpdate*>(args);
-  return {14.0 * static_cast<double>(a.x.elements()), 2 * bytes_of(a.x) + bytes_of(a.v) + bytes_of(a.v_text) + bytes_of(a.v_image) +
-                                                          bytes_of(a.previous) + bytes_of(a.noise) + bytes_of(a.velocity)};
+  return {14.0 * static_cast<double>(a.x.elements()), 2 * bytes_of(a.x) + bytes_of(a.v) + bytes_of(a.v_text) +
+                                                          bytes_of(a.v_image) + bytes_of(a.previous) +
+                                                          bytes_of(a.noise) + bytes_of(a.velocity)};
 }
 
 inline constexpr Contract guided_update_contract = contract<GuidedUpdate>(
     "guided_update", "Classifier-free guidance with renorm, and the solver's update of the latents, in one pass.",
     "text scale <= 1 or no v_text: u = v. else g = v_text + st (v - v_text); "
-    "global, channel: h = v_image + si (g - v_image) if si > 1 else g; u = h clamp(|v| / (|h| + 1e-8), min, 1), norms per image or per row; "
-    "text_channel: g' = g clamp(|v| / (|g| + 1e-8), min, 1) per row; u = v_image + si (g' - v_image) if si > 1 else g'. "
+    "global, channel: h = v_image + si (g - v_image) if si > 1 else g; u = h clamp(|v| / (|h| + 1e-8), min, 1), norms "
+    "per image or per row; "
+    "text_channel: g' = g clamp(|v| / (|g| + 1e-8), min, 1) per row; u = v_image + si (g' - v_image) if si > 1 else "
+    "g'. "
     "x = p x + q u + w previous + r noise; velocity = u",
     guided_update_operands, guided_update_attributes, guided_update_rules, guided_update_cost);
 

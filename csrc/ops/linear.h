@@ -21,7 +21,8 @@ struct Linear {
 
 inline constexpr Operand linear_operands[] = {
     HB_IN(Linear, x, kFloat, 'T', "N K", "input rows"),
-    HB_WEIGHT(Linear, weight, kFloat, 'W', "M K", kRequired, "one row per output; for swiglu the gate rows, then the up rows"),
+    HB_WEIGHT(Linear, weight, kFloat, 'W', "M K", kRequired,
+              "one row per output; for swiglu the gate rows, then the up rows"),
     HB_OPT(Linear, bias, kFloat, 'B', "M", "added before the activation"),
     HB_WEIGHT(Linear, weight_gen, kFloat, 'W', "M K", kOptional, "weight of rows at or beyond `split`"),
     HB_OPT(Linear, bias_gen, kFloat, 'B', "M", "bias of rows at or beyond `split`"),
@@ -43,8 +44,10 @@ inline Status linear_rules(void* args) {
     return Status::mismatch(Code::BAD_SHAPE, "weight", "a multiple of 32 rows for swiglu", num(m) + " rows");
   set_dims(a.out, a.x.dims[0], swiglu ? m / 2 : m);
   if (a.weight_gen && a.weight_gen.layout != a.weight.layout)
-    return Status::mismatch(Code::BAD_SHAPE, "weight_gen", "the layout of weight (both plain or both packed)", "another");
-  if (a.bias_gen && !a.weight_gen) return Status::mismatch(Code::BAD_SHAPE, "weight_gen", "present when bias_gen is", "absent");
+    return Status::mismatch(Code::BAD_SHAPE, "weight_gen", "the layout of weight (both plain or both packed)",
+                            "another");
+  if (a.bias_gen && !a.weight_gen)
+    return Status::mismatch(Code::BAD_SHAPE, "weight_gen", "present when bias_gen is", "absent");
   if (a.weight_gen && a.bias.present != a.bias_gen.present)
     return Status::mismatch(Code::BAD_SHAPE, "bias_gen", "bias for both experts or for none", "for one only");
   return check_experts(a.split, a.weight_gen, "weight_gen");

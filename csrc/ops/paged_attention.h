@@ -25,8 +25,10 @@ inline constexpr Operand paged_attention_operands[] = {
     HB_IN(PagedAttention, page_table, kI32, '-', "B P", "cache page per sequence and page index"),
     HB_IN(PagedAttention, seq, kI32, '-', "N", "sequence (row of page_table) of each row; clamped to [0, B)"),
     HB_IN(PagedAttention, visible, kI32, '-', "N", "the row sees slots 0 .. visible - 1; clamped to [0, P * 64]"),
-    HB_OPT(PagedAttention, own, kI32, '-', "N 2", "the row also sees slots own[0] .. own[1] - 1 (at or beyond visible)"),
-    HB_OPT(PagedAttention, ancestors, kI32, '-', "N 4", "of its own slots, only those whose bit (slot - own[0]) is set in these 128 bits"),
+    HB_OPT(PagedAttention, own, kI32, '-', "N 2",
+           "the row also sees slots own[0] .. own[1] - 1 (at or beyond visible)"),
+    HB_OPT(PagedAttention, ancestors, kI32, '-', "N 4",
+           "of its own slots, only those whose bit (slot - own[0]) is set in these 128 bits"),
     HB_ROWS(PagedAttention),
     HB_OUT(PagedAttention, out, kFloat, 'T', "N H D", "a row that sees nothing gives zeros"),
 };
@@ -38,7 +40,8 @@ inline Status paged_attention_rules(void* args) {
   auto& a = *static_cast<PagedAttention*>(args);
   if (Status s = check_pages(a.k_cache, 3); !s.ok()) return s;
   if (a.k_cache.dims[1] == 0 || a.q.dims[1] % a.k_cache.dims[1])
-    return Status::mismatch(Code::BAD_SHAPE, "q", "a multiple of " + num(a.k_cache.dims[1]) + " heads", num(a.q.dims[1]));
+    return Status::mismatch(Code::BAD_SHAPE, "q", "a multiple of " + num(a.k_cache.dims[1]) + " heads",
+                            num(a.q.dims[1]));
   if (a.ancestors && !a.own) return Status::mismatch(Code::BAD_SHAPE, "own", "present when ancestors is", "absent");
   return Status::success();
 }
@@ -55,13 +58,16 @@ inline Cost paged_attention_cost(const void* args) {
     if (seen > longest) longest = seen;
   }
   const double d = static_cast<double>(a.q.dims[2]), h = static_cast<double>(a.q.dims[1]);
-  return {4 * keys * d * h, 2 * longest * d * static_cast<double>(a.k_cache.dims[1]) * static_cast<double>(bytes_of(a.q.dtype)) +
-                                bytes_of(a.q) + bytes_of(a.out)};
+  return {4 * keys * d * h,
+          2 * longest * d * static_cast<double>(a.k_cache.dims[1]) * static_cast<double>(bytes_of(a.q.dtype)) +
+              bytes_of(a.q) + bytes_of(a.out)};
 }
 
 inline constexpr Contract paged_attention_contract = contract<PagedAttention>(
-    "paged_attention", "Attention of a ragged batch of rows over the paged cache: causal, full, or masked by tree ancestors.",
-    "out = softmax(scale * q K^T) V over the visible slots in slot order; exact row maximum, one f32 FMA chain per output",
+    "paged_attention",
+    "Attention of a ragged batch of rows over the paged cache: causal, full, or masked by tree ancestors.",
+    "out = softmax(scale * q K^T) V over the visible slots in slot order; exact row maximum, one f32 FMA chain per "
+    "output",
     paged_attention_operands, paged_attention_attributes, paged_attention_rules, paged_attention_cost, "N");
 
 }  // namespace hb

@@ -29,8 +29,9 @@ inline Cost patchify_cost(const void* args) {
   return {0, 2 * bytes_of(a.x)};
 }
 
-inline constexpr Contract patchify_contract = contract<Patchify>(
-    "patchify", "Cuts an image into square patches, one row each.", "out[(y, x), (i, j, c)] = in[y*patch + i, x*patch + j, c]",
-    patchify_operands, patchify_attributes, patchify_rules, patchify_cost);
+inline constexpr Contract patchify_contract =
+    contract<Patchify>("patchify", "Cuts an image into square patches, one row each.",
+                       "out[(y, x), (i, j, c)] = in[y*patch + i, x*patch + j, c]", patchify_operands,
+                       patchify_attributes, patchify_rules, patchify_cost);
 
 }  // namespace hb

@@ -37,8 +37,8 @@ inline Cost denormalize_pixels_cost(const void* args) {
   return {4.0 * static_cast<double>(a.x.elements()), bytes_of(a.x) + bytes_of(a.out)};
 }
 
-inline constexpr Contract denormalize_pixels_contract =
-    contract<DenormalizePixels>("denormalize_pixels", "Values to pixels.", "out = trunc(clamp(x * 0.5 + 0.5, 0, 1) * 255); NaN gives 0",
-                                denormalize_pixels_operands, nullptr, denormalize_pixels_cost);
+inline constexpr Contract denormalize_pixels_contract = contract<DenormalizePixels>(
+    "denormalize_pixels", "Values to pixels.", "out = trunc(clamp(x * 0.5 + 0.5, 0, 1) * 255); NaN gives 0",
+    denormalize_pixels_operands, nullptr, denormalize_pixels_cost);
 
 }  // namespace hb

@@ -54,8 +54,8 @@ inline Status qk_norm_rope_append_rules(void* args) {
   if (Status s = check_pages(a.k_cache, 3); !s.ok()) return s;
   if (d % 2) return Status::mismatch(Code::BAD_SHAPE, "q_norm", "an even head size", num(d));
   if (d == 0 || g == 0 || c % d || c / d <= 2 * g || (c / d - 2 * g) % g)
-    return Status::mismatch(Code::BAD_SHAPE, "qkv", "(H + 2 * " + num(g) + ") * " + num(d) + " columns, H a multiple of " + num(g),
-                            num(c));
+    return Status::mismatch(Code::BAD_SHAPE, "qkv",
+                            "(H + 2 * " + num(g) + ") * " + num(d) + " columns, H a multiple of " + num(g), num(c));
   set_dims(a.q, a.qkv.dims[0], c / d - 2 * g, d);
   if (a.q_norm_gen.present != a.k_norm_gen.present)
     return Status::mismatch(Code::BAD_SHAPE, "k_norm_gen", "q_norm_gen and k_norm_gen together", "only one of them");
@@ -68,8 +68,11 @@ inline Cost qk_norm_rope_append_cost(const void* args) {
 }
 
 inline constexpr Contract qk_norm_rope_append_contract = contract<QkNormRopeAppend>(
-    "qk_norm_rope_append", "RMS norm of each q and k head, rotary embedding, and the append of k and v to the paged cache.",
-    "h = rms(h) * norm per head; h = h * cos + [-h2 | h1] * sin (half rotation); k_cache, v_cache at page_table[seq][slot / 64], slot % 64",
-    qk_norm_rope_append_operands, qk_norm_rope_append_attributes, qk_norm_rope_append_rules, qk_norm_rope_append_cost, "N");
+    "qk_norm_rope_append",
+    "RMS norm of each q and k head, rotary embedding, and the append of k and v to the paged cache.",
+    "h = rms(h) * norm per head; h = h * cos + [-h2 | h1] * sin (half rotation); k_cache, v_cache at "
+    "page_table[seq][slot / 64], slot % 64",
+    qk_norm_rope_append_operands, qk_norm_rope_append_attributes, qk_norm_rope_append_rules, qk_norm_rope_append_cost,
+    "N");
 
 }  // namespace hb

@@ -42,9 +42,9 @@ inline Cost rms_norm_cost(const void* args) {
           bytes_of(a.x) + bytes_of(a.residual) + bytes_of(a.weight) + bytes_of(a.out) + bytes_of(a.sum)};
 }
 
-inline constexpr Contract rms_norm_contract = contract<RmsNorm>(
-    "rms_norm", "Root-mean-square norm of each row, with an optional fused residual add.",
-    "h = x + residual; out = h / sqrt(mean(h^2) + eps) * weight", rms_norm_operands, rms_norm_attributes,
-    rms_norm_rules, rms_norm_cost, "N");
+inline constexpr Contract rms_norm_contract =
+    contract<RmsNorm>("rms_norm", "Root-mean-square norm of each row, with an optional fused residual add.",
+                      "h = x + residual; out = h / sqrt(mean(h^2) + eps) * weight", rms_norm_operands,
+                      rms_norm_attributes, rms_norm_rules, rms_norm_cost, "N");
 
 }  // namespace hb

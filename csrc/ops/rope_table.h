@@ -33,9 +33,9 @@ inline Cost rope_table_cost(const void* args) {
   return {20.0 * static_cast<double>(a.out.elements()), bytes_of(a.out)};
 }
 
-inline constexpr Contract rope_table_contract = contract<RopeTable>(
-    "rope_table", "Cosines and sines of rotary positions, shared by all layers of a step.",
-    "a_i = f32(position) * f32(theta^(-2i/dim)); out = [cos a | sin a]", rope_table_operands, rope_table_attributes,
-    rope_table_rules, rope_table_cost, "N");
+inline constexpr Contract rope_table_contract =
+    contract<RopeTable>("rope_table", "Cosines and sines of rotary positions, shared by all layers of a step.",
+                        "a_i = f32(position) * f32(theta^(-2i/dim)); out = [cos a | sin a]", rope_table_operands,
+                        rope_table_attributes, rope_table_rules, rope_table_cost, "N");
 
 }  // namespace hb

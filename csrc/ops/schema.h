@@ -14,17 +14,18 @@ enum OperandFlag : uint8_t { kRequired = 0, kOptional = 1, kMayBePacked = 2 };
 struct Operand {
   const char* name;
   Role role;
-  DTypeSet dtypes;    ///< the dtypes it accepts
-  char type;          ///< type variable: operands of one op with the same letter have the same dtype; '-' for none
-  const char* dims;   ///< named dims, "N D"; a number is a fixed size; "*" is any shape; names bind across operands
-  size_t offset;      ///< of its TensorView in the op's struct
+  DTypeSet dtypes;   ///< the dtypes it accepts
+  char type;         ///< type variable: operands of one op with the same letter have the same dtype; '-' for none
+  const char* dims;  ///< named dims, "N D"; a number is a fixed size; "*" is any shape; names bind across operands
+  size_t offset;     ///< of its TensorView in the op's struct
   uint8_t flags;
-  const char* note;   ///< one sentence for docs/ops.md and the doc comment
+  const char* note;  ///< one sentence for docs/ops.md and the doc comment
 };
 
 enum class AttributeKind : uint8_t { integer, real, choice, dtype };
 
-/// One attribute: baked into a recorded program. In the struct it is an int64_t (integer, choice, dtype) or a double (real).
+/// One attribute: baked into a recorded program. In the struct it is an int64_t (integer, choice, dtype) or a double
+/// (real).
 struct Attribute {
   const char* name;
   AttributeKind kind;

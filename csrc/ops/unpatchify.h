@@ -26,7 +26,8 @@ inline constexpr Attribute unpatchify_attributes[] = {
 inline Status unpatchify_rules(void* args) {
   auto& a = *static_cast<Unpatchify*>(args);
   const int64_t pp = a.patch * a.patch;
-  if (a.x.dims[1] % pp) return Status::mismatch(Code::BAD_SHAPE, "x", "a multiple of " + num(pp) + " columns", num(a.x.dims[1]));
+  if (a.x.dims[1] % pp)
+    return Status::mismatch(Code::BAD_SHAPE, "x", "a multiple of " + num(pp) + " columns", num(a.x.dims[1]));
   if (a.x.dims[0] % a.height)
     return Status::mismatch(Code::BAD_SHAPE, "x", "a multiple of " + num(a.height) + " rows", num(a.x.dims[0]));
   set_dims(a.out, a.height * a.patch, a.x.dims[0] / a.height * a.patch, a.x.dims[1] / pp);
@@ -38,9 +39,9 @@ inline Cost unpatchify_cost(const void* args) {
   return {2.0 * static_cast<double>(a.x.elements()), 2 * bytes_of(a.x)};
 }
 
-inline constexpr Contract unpatchify_contract = contract<Unpatchify>(
-    "unpatchify", "Puts square patches back into an image, with an affine map of the values.",
-    "out[y*patch + i, x*patch + j, c] = in[(y, x), (i, j, c)] * scale + shift", unpatchify_operands, unpatchify_attributes,
-    unpatchify_rules, unpatchify_cost);
+inline constexpr Contract unpatchify_contract =
+    contract<Unpatchify>("unpatchify", "Puts square patches back into an image, with an affine map of the values.",
+                         "out[y*patch + i, x*patch + j, c] = in[(y, x), (i, j, c)] * scale + shift",
+                         unpatchify_operands, unpatchify_attributes, unpatchify_rules, unpatchify_cost);
 
 }  // namespace hb

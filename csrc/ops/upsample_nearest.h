@@ -13,7 +13,8 @@ inline constexpr Operand upsample_nearest_operands[] = {
     HB_IN(UpsampleNearest, x, kFloat, 'T', "H W C", "image, channels last"),
     HB_OUT(UpsampleNearest, out, kFloat, 'T', "Y X C", "Y = H * factor, X = W * factor"),
 };
-inline constexpr Attribute upsample_nearest_attributes[] = {HB_INT(UpsampleNearest, factor, 1, 16, 2, "copies per side")};
+inline constexpr Attribute upsample_nearest_attributes[] = {
+    HB_INT(UpsampleNearest, factor, 1, 16, 2, "copies per side")};
 
 inline Status upsample_nearest_rules(void* args) {
   auto& a = *static_cast<UpsampleNearest*>(args);

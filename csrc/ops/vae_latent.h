@@ -36,8 +36,9 @@ inline Cost vae_latent_cost(const void* args) {
   return {4.0 * static_cast<double>(a.out.elements()), bytes_of(a.moments) + bytes_of(a.noise) + bytes_of(a.out)};
 }
 
-inline constexpr Contract vae_latent_contract = contract<VaeLatent>(
-    "vae_latent", "The scaled latent of the autoencoder's moments.", "out = scale * (mean + exp(logvar / 2) * noise - shift)",
-    vae_latent_operands, vae_latent_attributes, vae_latent_rules, vae_latent_cost);
+inline constexpr Contract vae_latent_contract =
+    contract<VaeLatent>("vae_latent", "The scaled latent of the autoencoder's moments.",
+                        "out = scale * (mean + exp(logvar / 2) * noise - shift)", vae_latent_operands,
+                        vae_latent_attributes, vae_latent_rules, vae_latent_cost);
 
 }  // namespace hb

@@ -35,7 +35,8 @@ Status Context::create(const Options& options, std::shared_ptr<Context>* context
     c->dispatcher_ = std::make_unique<Dispatcher>(backend, threads, c->ring_.get(), c->memory_.get(), &c->profiler_);
     c->executor_ = std::thread([raw = c.get()] { raw->execute(); });
   } catch (const std::exception& e) {  // std::thread reports a system without threads this way
-    return Status::fail(Code::OUT_OF_MEMORY, std::string("cannot start ") + std::to_string(threads) + " threads: " + e.what());
+    return Status::fail(Code::OUT_OF_MEMORY,
+                        std::string("cannot start ") + std::to_string(threads) + " threads: " + e.what());
   }
   *context = std::move(c);
   return Status::success();

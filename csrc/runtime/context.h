@@ -11,7 +11,8 @@
 
 namespace hb {
 
-/// One piece of work that the host may cancel as a whole: an answer, a drawing. Its first failure skips what follows of it.
+/// One piece of work that the host may cancel as a whole: an answer, a drawing. Its first failure skips what follows of
+/// it.
 struct Activity {
   std::atomic<bool> cancelled{false};
   std::shared_ptr<const Status> failure;  ///< written by the executor, read by others under the context's lock

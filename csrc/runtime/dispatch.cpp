@@ -4,8 +4,8 @@ namespace hb {
 
 namespace {
 
-// An op that one thread finishes within some 50 us runs on the executor alone: fork and join would cost more than they bring.
-// Rates of one modest core; only their order of magnitude matters.
+// An op that one thread finishes within some 50 us runs on the executor alone: fork and join would cost more than they
+// bring. Rates of one modest core; only their order of magnitude matters.
 constexpr double kFlopsPerMicrosecond = 2.0e4, kBytesPerMicrosecond = 8.0e3, kSmallMicroseconds = 50;
 
 bool is_small(const Cost& cost) {
@@ -35,7 +35,8 @@ Status Dispatcher::supports(const Call& call) const {
   const char* reason = kernel->run ? nullptr : "this backend has no kernel for it";
   if (!reason && kernel->supports) reason = kernel->supports(call.args());
   if (!reason) return Status::success();
-  Status s = Status::fail(Code::NOT_SUPPORTED, std::string(call.contract->name) + " on " + backend_.device + ": " + reason);
+  Status s =
+      Status::fail(Code::NOT_SUPPORTED, std::string(call.contract->name) + " on " + backend_.device + ": " + reason);
   s.op = call.contract->name;
   return s;
 }
@@ -50,7 +51,8 @@ Status Dispatcher::reserve(size_t bytes) {
   if (scratch_) memory_->give(scratch_, scratch_class_);
   scratch_bytes_ = 0;
   scratch_ = memory_->take(static_cast<int64_t>(bytes), &scratch_class_);
-  if (!scratch_) return Status::fail(Code::OUT_OF_MEMORY, "no memory for " + std::to_string(bytes) + " bytes of scratch");
+  if (!scratch_)
+    return Status::fail(Code::OUT_OF_MEMORY, "no memory for " + std::to_string(bytes) + " bytes of scratch");
   scratch_bytes_ = bytes;
   return Status::success();
 }
@@ -75,7 +77,8 @@ Status Dispatcher::run(const Call& call) {
   const int64_t end = now_ns();
   // costs that depend on device-side counts are known only now
   const Cost spent = call.contract->cost(call.args());
-  profiler_->add({static_cast<int>(call.op), start, end, spent.flops, spent.bytes, small ? 1 : pool_.workers(), shape_of(call)});
+  profiler_->add(
+      {static_cast<int>(call.op), start, end, spent.flops, spent.bytes, small ? 1 : pool_.workers(), shape_of(call)});
   return status;
 }
 

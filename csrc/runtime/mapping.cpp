@@ -1,16 +1,19 @@
 #include "runtime/mapping.h"
 
-#include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
+
 namespace hb {
 
 Status Mapping::open(const std::string& path, std::shared_ptr<Mapping>* mapping) {
-  auto failed = [&](const char* what) { return Status::fail(Code::IO, std::string(what) + " " + path + ": " + std::strerror(errno)); };
+  auto failed = [&](const char* what) {
+    return Status::fail(Code::IO, std::string(what) + " " + path + ": " + std::strerror(errno));
+  };
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return failed("cannot open");
   struct stat info;
@@ -37,7 +40,8 @@ Mapping::~Mapping() {
 }
 
 void Mapping::drop(int64_t offset, int64_t bytes) const {
-  const int64_t page = sysconf(_SC_PAGESIZE), first = (offset + page - 1) / page * page, last = (offset + bytes) / page * page;
+  const int64_t page = sysconf(_SC_PAGESIZE), first = (offset + page - 1) / page * page,
+                last = (offset + bytes) / page * page;
   if (last > first) madvise(data_ + first, static_cast<size_t>(last - first), MADV_DONTNEED);
 }
 

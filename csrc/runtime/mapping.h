@@ -23,8 +23,8 @@ class Mapping {
   int64_t bytes_ = 0;
 };
 
-/// A tensor's bytes inside a mapping. Its pages leave memory with its last holder, so that loading a model, tensor by tensor,
-/// peaks near one copy.
+/// A tensor's bytes inside a mapping. Its pages leave memory with its last holder, so that loading a model, tensor by
+/// tensor, peaks near one copy.
 class MappedStorage : public Storage {
  public:
   MappedStorage(std::shared_ptr<Mapping> mapping, int64_t offset, int64_t bytes, std::shared_ptr<Memory> memory)

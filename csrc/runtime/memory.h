@@ -7,8 +7,8 @@
 
 namespace hb {
 
-/// A context's host memory: 64-byte aligned blocks, freed ones kept for the next tensor of their size class, because fresh
-/// pages cost more than the op that fills them. Also the counters that tests and `memory()` read.
+/// A context's host memory: 64-byte aligned blocks, freed ones kept for the next tensor of their size class, because
+/// fresh pages cost more than the op that fills them. Also the counters that tests and `memory()` read.
 class Memory {
  public:
   ~Memory();

@@ -18,8 +18,8 @@ class Serial final : public Parallel {
   }
 };
 
-/// The caller and `threads - 1` helpers share a counter; helpers sleep between calls and never spin for long, so that a core
-/// taken away by somebody else costs its share and no more.
+/// The caller and `threads - 1` helpers share a counter; helpers sleep between calls and never spin for long, so that a
+/// core taken away by somebody else costs its share and no more.
 class Pool final : public Parallel {
  public:
   /// `enter` runs once on every helper thread.

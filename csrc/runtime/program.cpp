@@ -18,7 +18,8 @@ struct Interval {
 int64_t plan(std::vector<Interval>& intervals) {
   std::vector<Interval*> order;
   for (Interval& i : intervals) order.push_back(&i);
-  std::stable_sort(order.begin(), order.end(), [](const Interval* a, const Interval* b) { return a->bytes > b->bytes; });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const Interval* a, const Interval* b) { return a->bytes > b->bytes; });
   std::vector<Interval*> placed;
   int64_t total = 0;
   for (Interval* i : order) {
@@ -64,7 +65,8 @@ Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs,
   if (p->arena_bytes_ > 0) {
     p->arena_ = p->memory_->take(p->arena_bytes_, &p->arena_class_);
     if (!p->arena_)
-      return Status::fail(Code::OUT_OF_MEMORY, "no memory for a program's arena of " + std::to_string(p->arena_bytes_) + " bytes");
+      return Status::fail(Code::OUT_OF_MEMORY,
+                          "no memory for a program's arena of " + std::to_string(p->arena_bytes_) + " bytes");
     for (const Interval& i : intervals) i.storage->place(static_cast<char*>(p->arena_) + i.offset);
   }
   for (const StoragePtr& s : p->outputs_)

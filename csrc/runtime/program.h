@@ -7,8 +7,8 @@
 
 namespace hb {
 
-/// A recorded list of ops, one step of something. Its intermediates live in one arena, planned by liveness; its outputs keep
-/// their own storage and stay valid until the next run.
+/// A recorded list of ops, one step of something. Its intermediates live in one arena, planned by liveness; its outputs
+/// keep their own storage and stay valid until the next run.
 class Program {
  public:
   /// `outputs`: storages that the program's results live in; every other Out storage of a call is an intermediate.

@@ -1,9 +1,10 @@
 // The only file that knows which backends there are.
 #include "runtime/registry.h"
 
+#include <sched.h>
+
 #include <cstdio>
 #include <fstream>
-#include <sched.h>
 #include <sstream>
 #include <thread>
 

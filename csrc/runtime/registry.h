@@ -15,7 +15,8 @@ struct Backend {
   const Kernel* (*kernel)(Op op) = nullptr;
 };
 
-/// Fails with BACKEND_MISSING for a device that is not there, BAD_OPTION for an unknown one; see cpu/select.h for `isa`.
+/// Fails with BACKEND_MISSING for a device that is not there, BAD_OPTION for an unknown one; see cpu/select.h for
+/// `isa`.
 Status open_backend(const std::string& device, const std::string& isa, Backend* backend);
 
 struct IsaInfo {

@@ -8,8 +8,8 @@
 
 namespace hb {
 
-/// Bytes behind tensors, counted by std::shared_ptr: handles, queued jobs and programs each hold it. Memory is taken on the
-/// executor when the first job that writes it runs, and goes back when the last holder lets go, so in queue order.
+/// Bytes behind tensors, counted by std::shared_ptr: handles, queued jobs and programs each hold it. Memory is taken on
+/// the executor when the first job that writes it runs, and goes back when the last holder lets go, so in queue order.
 class Storage {
  public:
   Storage(int64_t bytes, std::shared_ptr<Memory> memory) : bytes_(bytes), memory_(std::move(memory)) {}
@@ -26,7 +26,8 @@ class Storage {
   virtual Status allocate() {
     if (data_) return Status::success();
     owned_ = memory_->take(bytes_, &class_bytes_);
-    if (!owned_) return Status::fail(Code::OUT_OF_MEMORY, "no memory for a tensor of " + std::to_string(bytes_) + " bytes");
+    if (!owned_)
+      return Status::fail(Code::OUT_OF_MEMORY, "no memory for a tensor of " + std::to_string(bytes_) + " bytes");
     data_ = owned_;
     return Status::success();
   }

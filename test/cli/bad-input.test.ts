@@ -8,14 +8,14 @@ const folder = temporaryFolder();
 const inFolder = (name: string) => path.join(folder, name);
 const SCENE = 'examples/scene.png';
 
-/** A copy of the bundled model without one file, or with that file replaced. */
-function modelWith(name: string, file: string, content?: Uint8Array): string {
+/** A copy of the bundled model without some files, or with one file replaced. */
+function modelWith(name: string, files: readonly string[], content?: Uint8Array): string {
   const target = inFolder(name);
   mkdirSync(target);
   for (const each of readdirSync('models/tiny')) {
-    if (each !== file) copyFileSync(path.join('models/tiny', each), path.join(target, each));
+    if (!files.includes(each)) copyFileSync(path.join('models/tiny', each), path.join(target, each));
   }
-  if (content) writeFileSync(path.join(target, file), content);
+  if (content) writeFileSync(path.join(target, files[0] as string), content);
   return target;
 }
 
@@ -34,9 +34,9 @@ beforeAll(async () => {
   await writeSafetensors(inFolder('nan.safetensors'), { noise: bad });
   await writeSafetensors(inFolder('short.safetensors'), { noise: noise(63, 16) });
   await writeSafetensors(inFolder('narrow.safetensors'), { noise: noise(128, 8) });
-  modelWith('no-tokenizer', 'tokenizer.json');
+  modelWith('no-tokenizer', ['tokenizer.json', 'vocab.json', 'merges.txt']);
   const weights = readFileSync('models/tiny/ema.safetensors');
-  modelWith('truncated', 'ema.safetensors', weights.subarray(0, weights.length - 1000));
+  modelWith('truncated', ['ema.safetensors'], weights.subarray(0, weights.length - 1000));
 });
 
 const BAD_USAGE = 2;

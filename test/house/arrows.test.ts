@@ -45,6 +45,7 @@ test('includes of the native core follow the arrows', () => {
       const resolved = existsSync(path.join('csrc', file)) ? file : path.posix.join(from, file);
       const to = resolved.split('/')[0] as string;
       if (to === from || !(to in mayInclude)) continue;
+      if (name === 'csrc/runtime/registry.cpp' && to === 'cpu') continue; // the one file that knows the backends
       if (!mayInclude[from]?.includes(to)) broken.push(`${name} includes ${file}`);
     }
   }

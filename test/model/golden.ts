@@ -58,7 +58,6 @@ export function channelsLast(tensor: FileTensor): Float32Array {
   const [, c = 0, h = 0, w = 0] = tensor.shape;
   const from = tensor.data as Float32Array;
   const to = new Float32Array(from.length);
-  for (let k = 0; k < c; k++)
-    for (let i = 0; i < h * w; i++) to[i * c + k] = from[k * h * w + i] as number;
+  for (let k = 0; k < c; k++) for (let i = 0; i < h * w; i++) to[i * c + k] = from[k * h * w + i] as number;
   return to;
 }

@@ -35,7 +35,12 @@ interface GenerationJson {
 }
 
 const MODELS = [
-  { name: 'trained', images: ['scene', 'edit_source', 'odd'], vqa: [0, 1, 2], generations: ['t2i_0', 't2i_1', 'edit_0'] },
+  {
+    name: 'trained',
+    images: ['scene', 'edit_source', 'odd'],
+    vqa: [0, 1, 2],
+    generations: ['t2i_0', 't2i_1', 'edit_0'],
+  },
   { name: 'random-a', images: ['odd', 'big'], vqa: [0], generations: ['t2i', 'edit'] },
 ] as const;
 
@@ -164,7 +169,9 @@ describe.each(MODELS)('$name', ({ name, images, vqa, generations }) => {
       const norm = ops.rmsNorm(cx, { x, weight: weights.norm.und, eps: config.llm.eps }).out;
       probe('logits', ops.linear(cx, { x: norm, weight: weights.lmHead, dtype: 'f32' }));
     });
-    expect(relativeL2((await reads.get('logits')) as Float32Array, floats(file, 'logits_first8'))).toBeLessThan(TOLERANCE);
+    expect(relativeL2((await reads.get('logits')) as Float32Array, floats(file, 'logits_first8'))).toBeLessThan(
+      TOLERANCE,
+    );
     sequence.release();
 
     const answer = await bagel.ask(meta.question, { images: [source], maxTokens: meta.next_ids.length });
@@ -210,7 +217,7 @@ describe.each(MODELS)('$name', ({ name, images, vqa, generations }) => {
       const step = new DenoiseStep(model, { ...shape, renorm, sharedImage: false });
       // x' = x - v with dt = 1, so that the update shows the guided velocity
       const plan = [{ time, dt: 1, text, image: imageScale }];
-      let after = new Float32Array();
+      let after: Float32Array = new Float32Array();
       for await (const { latents } of step.run(contexts, x, plan, renormMin, new Activity())) after = latents;
       const guided = x.map((value, i) => value - (after[i] as number));
       const key = `step.cfg.${renorm}.${text}.${imageScale}.${renormMin}`;
@@ -220,8 +227,9 @@ describe.each(MODELS)('$name', ({ name, images, vqa, generations }) => {
     for (const key of ['full', 'noText', 'noImage'] as const) {
       const step = new DenoiseStep(model, { ...shape, renorm: 'global', sharedImage: true });
       const one = { full: contexts[key], noText: contexts[key], noImage: contexts[key] };
-      let after = new Float32Array();
-      for await (const { latents } of step.run(one, x, [{ time, dt: 1, text: 1, image: 1 }], 0, new Activity())) after = latents;
+      let after: Float32Array = new Float32Array();
+      for await (const { latents } of step.run(one, x, [{ time, dt: 1, text: 1, image: 1 }], 0, new Activity()))
+        after = latents;
       const velocity = x.map((value, i) => value - (after[i] as number));
       const golden = { full: 'step.v_full', noText: 'step.v_no_text', noImage: 'step.v_no_img' }[key];
       expect(relativeL2(velocity, floats(file, golden)), golden).toBeLessThan(TOLERANCE);

@@ -21,8 +21,8 @@ static void configure_tiles() {
   } config;
   _tile_loadconfig(&config);
 }
-#include "cpu/isa/generic/linear_amx.inl"
 #include "cpu/isa/generic/all.inl"
+#include "cpu/isa/generic/linear_amx.inl"
 }  // namespace
 
 extern const Verbs verbs_amx;
