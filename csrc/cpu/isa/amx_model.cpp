@@ -6,10 +6,10 @@
 namespace hb::cpu {
 namespace {
 #define HB_TILE_ROWS 2
-#include "cpu/isa/generic/all.inl"
-#include "cpu/isa/generic/linear_amx.inl"
-#include "cpu/isa/generic/tile_model.inl"
 #include "cpu/isa/generic/vec_scalar.inl"
+#include "cpu/isa/generic/tile_model.inl"
+#include "cpu/isa/generic/linear_amx.inl"
+#include "cpu/isa/generic/all.inl"
 }  // namespace
 
 extern const Verbs verbs_amx_model;

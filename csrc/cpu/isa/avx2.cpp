@@ -7,8 +7,8 @@
 namespace hb::cpu {
 namespace {
 #define HB_TILE_ROWS 1  // 16 registers: 1 row x 4 panels of accumulators
-#include "cpu/isa/generic/all.inl"
 #include "cpu/isa/generic/vec_avx2.inl"
+#include "cpu/isa/generic/all.inl"
 }  // namespace
 
 extern const Verbs verbs_avx2;

@@ -6,8 +6,8 @@
 
 namespace hb::cpu {
 namespace {
-#include "cpu/isa/generic/all.inl"
 #include "cpu/isa/generic/vec_avx512.inl"
+#include "cpu/isa/generic/all.inl"
 }  // namespace
 
 extern const Verbs verbs_avx512;

@@ -6,9 +6,9 @@
 namespace hb::cpu {
 namespace {
 #define HB_TILE_ROWS 2
-#include "cpu/isa/generic/all.inl"
-#include "cpu/isa/generic/dot_model.inl"
 #include "cpu/isa/generic/vec_scalar.inl"
+#include "cpu/isa/generic/dot_model.inl"
+#include "cpu/isa/generic/all.inl"
 }  // namespace
 
 extern const Verbs verbs_avx512bf16_model;

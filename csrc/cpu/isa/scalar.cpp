@@ -6,8 +6,8 @@
 namespace hb::cpu {
 namespace {
 #define HB_TILE_ROWS 2  // accumulators beyond 2 rows x 4 panels do not stay in registers
-#include "cpu/isa/generic/all.inl"
 #include "cpu/isa/generic/vec_scalar.inl"
+#include "cpu/isa/generic/all.inl"
 }  // namespace
 
 extern const Verbs verbs_scalar;
