@@ -122,6 +122,33 @@ export const cases: OpCases = {
     }
     return { out: { shape: [n, h, d], data: out } };
   },
+  /** A row needs the rows of its range: a packed image alone has the bits that it has among others. */
+  alone({ operands, attributes }, row) {
+    const ranges = operands.ranges;
+    const qkv = operand(operands, 'qkv');
+    if (!ranges) return null;
+    const live = operands.rows ? Number(operands.rows.data[0]) : (qkv.shape[0] as number);
+    const first = Math.min(row, Number(ranges.data[2 * row]));
+    const last = Math.max(row + 1, Math.min(live, Number(ranges.data[2 * row + 1])));
+    const shifted = Array.from(ranges.data.slice(2 * first, 2 * last), (v) => Math.max(0, Math.min(last, v) - first));
+    return {
+      row: row - first,
+      inputs: {
+        operands: {
+          qkv: {
+            ...qkv,
+            shape: [last - first, ...qkv.shape.slice(1)],
+            data: qkv.data.slice(
+              ((first * qkv.data.length) / ranges.data.length) * 2,
+              ((last * qkv.data.length) / ranges.data.length) * 2,
+            ),
+          },
+          ranges: counts(shifted, [last - first, 2]),
+        },
+        attributes,
+      },
+    };
+  },
   // large scores carry the rounding of f32 into the exponent: 20 * |q k| of about 1000 times 6e-8
   tolerance: { f32: 1e-4, bf16: 8e-3 },
 };

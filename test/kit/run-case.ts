@@ -127,14 +127,18 @@ export function differences(a: Results, b: Results): string[] {
   });
 }
 
+export type Integers = Uint32Array | Uint16Array | Uint8Array;
+
+/** The bits of elements as integers, so that NaN equals itself and 0 differs from -0. */
+export function integers(bits: Elements): Integers {
+  const make = { 4: Uint32Array, 2: Uint16Array, 1: Uint8Array }[bits.BYTES_PER_ELEMENT] as typeof Uint32Array;
+  return new make(bits.buffer as ArrayBuffer, bits.byteOffset, bits.length);
+}
+
 /** Index of the first element whose bits differ, or -1. */
 export function firstDifference(x: Elements, y: Elements): number {
-  const [p, q] = [bytesOf(x), bytesOf(y)];
-  const size = x.BYTES_PER_ELEMENT;
-  for (let i = 0; i < x.length; i++) {
-    if (p.compare(q, i * size, (i + 1) * size, i * size, (i + 1) * size) !== 0) return i;
-  }
-  return -1;
+  const [p, q] = [integers(x), integers(y)];
+  return p.findIndex((v, i) => v !== q[i]);
 }
 
 /** Index along each dim of an element. */
