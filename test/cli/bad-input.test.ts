@@ -100,7 +100,7 @@ describe('bad input', () => {
   });
 
   test('without --json stdout stays empty', async () => {
-    const result = await cli(['ask', 'what?', '--image', inFolder('text.png')]);
+    const result = await cli(['ask', 'what?', '--image', inFolder('text.png')], { HYPER_BAGEL_LOG: 'warn' });
     expect(result).toMatchObject({ status: FAILED, stdout: '' });
     expect(result.stderr).toMatch(/^hyper-bagel: .*text\.png.* \(BAD_IMAGE\)\n$/);
   });

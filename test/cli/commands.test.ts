@@ -9,6 +9,8 @@ const folder = temporaryFolder();
 const inFolder = (name: string) => path.join(folder, name);
 const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string };
 const json = (text: string) => JSON.parse(text) as Record<string, unknown>;
+/** Warnings and errors only: without it, work of over a second leaves a line on stderr. */
+const QUIET = { HYPER_BAGEL_LOG: 'warn' };
 const SCENE = 'examples/scene.png';
 const GOLDEN = 'test/golden/trained';
 const meanDifference = (a: Uint8Array, b: Uint8Array) =>
@@ -42,7 +44,7 @@ describe('ask', () => {
       '--seed',
       '5',
     ];
-    const { status, stdout, stderr } = await cli(args);
+    const { status, stdout, stderr } = await cli(args, QUIET);
     expect(status).toBe(0);
     expect(stderr).toBe('');
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
@@ -88,7 +90,7 @@ describe('draw and edit', () => {
   test('--noise reproduces the picture of the public implementation, the same bytes each time', async () => {
     const draw = async (name: string) => {
       const out = inFolder(name);
-      const result = await cli(['draw', prompt, '--noise', noise, '--steps', '49', '--out', out, '--json']);
+      const result = await cli(['draw', prompt, '--noise', noise, '--steps', '49', '--out', out, '--json'], QUIET);
       expect(result.stderr).toBe('');
       expect(result.status).toBe(0);
       return { out, report: json(result.stdout) };
@@ -163,7 +165,7 @@ describe('draw and edit', () => {
       '--profile',
       inFolder('i.json'),
     ]);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await new Promise((resolve) => setTimeout(resolve, 2000));
     child.kill('SIGINT');
     const { status, stdout, stderr } = await finished;
     expect(status).toBe(130);
