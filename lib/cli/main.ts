@@ -9,6 +9,7 @@ import { register as registerDraw } from './draw.js';
 import { register as registerEdit } from './edit.js';
 import { reportFailure, wantsJson } from './failure.js';
 import { register as registerInspect } from './inspect.js';
+import { wanted } from './log.js';
 
 /** As a process that SIGPIPE ended: whoever read our output has seen enough. */
 const BROKEN_PIPE = 128 + 13;
@@ -47,6 +48,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 try {
+  wanted('error'); // a wrong HYPER_BAGEL_LOG is refused before any work
   await program.parseAsync();
 } catch (error) {
   process.exitCode = reportFailure(error, wantsJson(process.argv.slice(2)));

@@ -71,7 +71,8 @@ export class Progress {
     const share = Math.min(1, this.#done / this.#total);
     const left = share > 0 ? `, ${((elapsed / share - elapsed) / 1e3).toFixed(0)} s left` : '';
     const note = ` ${Math.floor(share * 100)}% ${seconds}${left}`;
-    const width = Math.min(40, (this.#stream.columns ?? 80) - this.#label.length - note.length - 4);
+    // some terminals say that they have no columns
+    const width = Math.min(40, (this.#stream.columns || 80) - this.#label.length - note.length - 4);
     if (width < 5) return `${this.#label}${note}`;
     const filled = Math.round(share * width);
     return `${this.#label} [${'#'.repeat(filled)}${'.'.repeat(width - filled)}]${note}`;

@@ -3,11 +3,14 @@ import type { Context } from '../tensor/context.js';
 /** One op or one job of a context's executor: what `Context.profileStop` returns. A job has an empty `op` and spans its ops. */
 export type ProfileEvent = ReturnType<Context['profileStop']>[number];
 
-/** What a machine was measured to do at best: flops in flop/s of its matrix product, memory in bytes/s. */
+/** What a machine was measured to do at best, in flop/s and bytes/s. */
 export interface Roofline {
   flops: number;
   bytesPerSecond: number;
 }
+
+/** The roofline, or the one that holds for a call: data that fits a cache moves faster. */
+export type RooflineOf = Roofline | ((event: ProfileEvent) => Roofline);
 
 /** Ops that do the same kind of work, for a coarse picture. The first pattern that fits an op's name decides. */
 const FAMILIES: readonly (readonly [pattern: RegExp, family: string])[] = [

@@ -1,4 +1,4 @@
-import { familyOf, type ProfileEvent, type Roofline } from './events.js';
+import { familyOf, type ProfileEvent, type RooflineOf } from './events.js';
 import { formatTable } from './table.js';
 
 /** All calls of one op, or of one family of ops. Times in seconds, summed over calls. */
@@ -38,7 +38,7 @@ export interface ProfileReport {
  *
  * @param roofline flop/s and bytes/s of this machine; the floor of a call is the larger of flops / flop/s and bytes / bytes/s.
  */
-export function summarize(events: readonly ProfileEvent[], roofline?: Roofline): ProfileReport {
+export function summarize(events: readonly ProfileEvent[], roofline?: RooflineOf): ProfileReport {
   const ops = events.filter((event) => event.op !== '');
   return {
     rows: grouped(ops, (op) => op, roofline),
@@ -50,7 +50,7 @@ export function summarize(events: readonly ProfileEvent[], roofline?: Roofline):
 function grouped(
   events: readonly ProfileEvent[],
   nameOf: (op: string) => string,
-  roofline: Roofline | undefined,
+  roofline: RooflineOf | undefined,
 ): ProfileRow[] {
   const rows = new Map<string, ProfileRow & { floor: number }>();
   let total = 0;
@@ -66,7 +66,10 @@ function grouped(
     row.seconds += seconds;
     row.flops += event.flops;
     row.bytes += event.bytes;
-    if (roofline) row.floor += Math.max(event.flops / roofline.flops, event.bytes / roofline.bytesPerSecond);
+    if (roofline) {
+      const most = typeof roofline === 'function' ? roofline(event) : roofline;
+      row.floor += Math.max(event.flops / most.flops, event.bytes / most.bytesPerSecond);
+    }
     total += seconds;
   }
   return [...rows.values()]

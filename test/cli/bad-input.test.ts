@@ -99,6 +99,12 @@ describe('bad input', () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  test('an unknown log level is refused before any work', async () => {
+    const result = await cli(['ask', 'what?'], { HYPER_BAGEL_LOG: 'loud' });
+    expect(result).toMatchObject({ status: BAD_USAGE, stdout: '' });
+    expect(result.stderr).toContain('HYPER_BAGEL_LOG');
+  });
+
   test('without --json stdout stays empty', async () => {
     const result = await cli(['ask', 'what?', '--image', inFolder('text.png')], { HYPER_BAGEL_LOG: 'warn' });
     expect(result).toMatchObject({ status: FAILED, stdout: '' });

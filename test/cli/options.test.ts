@@ -192,6 +192,16 @@ describe('progress', () => {
     expect(stream.written).toHaveLength(count);
   });
 
+  test('a terminal that says it has no columns gets a bar all the same', () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
+    const stream = { ...screen(true), columns: 0 };
+    const progress = new Progress('drawing', stream);
+    progress.update(1, 2);
+    vi.advanceTimersByTime(2000);
+    expect(stream.written.at(-1)).toContain('drawing [####');
+    progress.stop();
+  });
+
   test('without a total: how long it has been going', () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval', 'performance'] });
     const stream = screen(true);

@@ -58,6 +58,12 @@ describe('report', () => {
     expect(formatReport(summarize(EVENTS, { flops: 1e11, bytesPerSecond: 5e9 }))).toContain('of roofline');
   });
 
+  test('a roofline may depend on the call', () => {
+    const { rows } = summarize(EVENTS, ({ op }) => ({ flops: op === 'linear' ? 2e11 : 1e11, bytesPerSecond: 1e10 }));
+    expect(rows.find(({ name }) => name === 'linear')?.ofRoofline).toBeCloseTo(0.5, 9);
+    expect(rows.find(({ name }) => name === 'rms_norm')?.ofRoofline).toBeCloseTo(1, 9);
+  });
+
   test('no events are no division by zero', () => {
     const report = summarize([]);
     expect(report.timeline).toEqual({ span: 0, ops: 0, jobs: 0, waiting: 0 });
