@@ -87,6 +87,7 @@ describe('the tarball', () => {
       'scripts/build-addon.mjs',
       'csrc/core/env.def',
       'models/tiny/ema.safetensors',
+      'examples/scene.png',
       'LICENSE',
       'README.md',
       'CHANGELOG.md',
