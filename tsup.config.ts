@@ -34,7 +34,15 @@ const configs: Options[] = [
 
 // The bench is never published, so it is not bundled into dist.
 if (existsSync('bench/run.ts')) {
-  configs.push({ ...common, name: 'bench', entry: { run: 'bench/run.ts' }, format: ['esm'], outDir: '.cache/bench' });
+  configs.push({
+    ...common,
+    name: 'bench',
+    entry: { run: 'bench/run.ts' },
+    format: ['esm'],
+    outDir: '.cache/bench',
+    // CommonJS that looks for optional packages at run time
+    external: ['benchmark'],
+  });
 }
 
 export default defineConfig(configs);

@@ -51,6 +51,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("describe", Napi::Function::New(env, describe_contracts, "describe"));
   exports.Set("registerErrorClass", Napi::Function::New(env, register_error_class, "registerErrorClass"));
   exports.Set("instructionSets", Napi::Function::New(env, instruction_sets, "instructionSets"));
+  exports.Set("measureRoofline", Napi::Function::New(env, measure_roofline, "measureRoofline"));
   exports.Set("usableThreads", Napi::Function::New(env, usable_threads, "usableThreads"));
   return exports;
 }

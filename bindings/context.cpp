@@ -449,7 +449,7 @@ Napi::Value ContextObject::ProfileStop(const Napi::CallbackInfo& info) {
     o.Set("flops", e.flops);
     o.Set("bytes", e.bytes);
     o.Set("threads", e.threads);
-    o.Set("shape", e.shape);
+    o.Set("shape", e.shape ? *e.shape : std::string());
     list.Set(list.Length(), o);
   }
   return list;

@@ -135,6 +135,9 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
 /// The contracts as data: what `npm run gen`, the facade and the tests read.
 Napi::Value describe_contracts(const Napi::CallbackInfo& info);
 
+/// What this machine does at best, see cpu/roofline.h.
+Napi::Value measure_roofline(const Napi::CallbackInfo& info);
+
 /// Shape of a JavaScript array, checked: at most kMaxRank safe non-negative integers.
 Status read_shape(const Napi::Value& value, TensorView* view);
 

@@ -52,7 +52,18 @@ function installDependencies() {
 
 function buildTypeScript() {
   const outputs = ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/cli.js'];
-  const inputs = ['lib', 'bench', 'tsup.config.ts', 'tsconfig.json', 'package.json', 'package-lock.json'];
+  if (existsSync(path.join(root, 'bench', 'run.ts'))) outputs.push('.cache/bench/run.js');
+  // the bench times the cases of the tests
+  const inputs = [
+    'lib',
+    'bench',
+    'test/cases',
+    'test/kit',
+    'tsup.config.ts',
+    'tsconfig.json',
+    'package.json',
+    'package-lock.json',
+  ];
   const stampFile = path.join(root, '.cache', 'dist.stamp');
   const hash = hashOf(root, inputs);
   const fresh =

@@ -105,7 +105,9 @@ struct SolverRow {
   float factor, p, q, w, r;
 };
 
-/// The one list of verbs: name, return type, arguments.
+/// The one list of verbs: name, return type, arguments. The last three measure: `peak_*` run `rounds` rounds of
+/// multiply-adds on registers and return the flops done (0 where bf16 dot products are missing), `read_all` sums n
+/// floats, a multiple of 256.
 #define HB_VERBS(X)                                                                                                   \
   X(rms_norm_row, void,                                                                                               \
     (int types, const void* x, const void* residual, const void* weight, void* out, void* sum, int64_t d, float eps)) \
@@ -137,7 +139,10 @@ struct SolverRow {
   X(gumbel_best, void,                                                                                                \
     (const NoiseKey& key, const float* x, const float* max, int64_t first, int64_t n, float m, float t, float floor,  \
      SampleBest& best))                                                                                               \
-  X(gumbel_at, void, (const NoiseKey& key, const int32_t* ids, int64_t n, float* out))
+  X(gumbel_at, void, (const NoiseKey& key, const int32_t* ids, int64_t n, float* out))                                \
+  X(peak_f32, double, (int64_t rounds, float* sink))                                                                  \
+  X(peak_dot, double, (int64_t rounds, float* sink))                                                                  \
+  X(read_all, float, (const float* p, int64_t n))
 
 struct Verbs {
   const char* name;  ///< as in HYPER_BAGEL_ISA

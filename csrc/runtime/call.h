@@ -1,6 +1,7 @@
 #pragma once
 #include <cstring>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "ops/all.h"
@@ -43,6 +44,8 @@ class Call {
   Op op;
   const Contract* contract;
   std::vector<Reference> references;
+  /// Operands in words, for the profiler: made at the first profiled run, so that it costs later ones nothing.
+  mutable std::shared_ptr<const std::string> shape;
 
  private:
   std::vector<uint64_t> args_;

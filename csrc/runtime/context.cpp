@@ -123,7 +123,7 @@ void Context::execute() {
     const int64_t start = profiled ? now_ns() : 0;
     std::shared_ptr<const Status> failure;
     if (Status s = perform(job); !s.ok()) failure = std::make_shared<const Status>(std::move(s));
-    if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, ""});
+    if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, nullptr});
     for (const StoragePtr& storage : job.outputs) storage->failure = failure;
     const ActivityPtr activity = job.activity;
     job = {};  // lets go of tensors before anybody hears that the job is done

@@ -77,8 +77,9 @@ Status Dispatcher::run(const Call& call) {
   const int64_t end = now_ns();
   // costs that depend on device-side counts are known only now
   const Cost spent = call.contract->cost(call.args());
+  if (!call.shape) call.shape = std::make_shared<const std::string>(shape_of(call));
   profiler_->add(
-      {static_cast<int>(call.op), start, end, spent.flops, spent.bytes, small ? 1 : pool_.workers(), shape_of(call)});
+      {static_cast<int>(call.op), start, end, spent.flops, spent.bytes, small ? 1 : pool_.workers(), call.shape});
   return status;
 }
 

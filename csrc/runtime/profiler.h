@@ -1,6 +1,7 @@
 #pragma once
 #include <atomic>
 #include <chrono>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -23,13 +24,14 @@ class Profiler {
     int64_t start, end;
     double flops, bytes;
     int threads;
-    std::string shape;
+    std::shared_ptr<const std::string> shape;  ///< null for a job
   };
 
   bool on() const { return on_.load(std::memory_order_relaxed); }
   void start() {
     std::lock_guard lock(mutex_);
     events_.clear();
+    events_.reserve(kFirst);
     on_ = true;
   }
   std::vector<Event> stop() {
@@ -43,7 +45,7 @@ class Profiler {
   }
 
  private:
-  static constexpr size_t kMost = 4'000'000;
+  static constexpr size_t kMost = 4'000'000, kFirst = 16'384;
   std::atomic<bool> on_{false};
   std::mutex mutex_;
   std::vector<Event> events_;

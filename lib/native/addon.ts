@@ -1,15 +1,43 @@
-/** The native surface, as `bindings/` exports it. Nothing outside `lib/native` and `lib/tensor` sees it. */
+/** The native surface, as `bindings/` exports it. Only `lib/native`, `lib/tensor` and `lib/profile/roofline.ts` see it. */
 export interface NativeAddon {
   /** Version of the package that the addon was built from. */
   version(): string;
   describe(): Contracts;
   instructionSets(): InstructionSet[];
   usableThreads(): number;
+  /** Takes about a second of the threads. Empty `isa`: the best; 0 threads: all that this process may use. */
+  measureRoofline(isa: string, threads: number, memoryLimit: number): Promise<NativeRoofline>;
   /** Native failures become instances of this class. */
   registerErrorClass(errorClass: unknown): void;
   NativeContext: new (device: string, isa: string, threads: number) => NativeContext;
   NativeActivity: new () => NativeActivity;
   NativeMapping: new (path: string) => NativeMapping;
+}
+
+/** A rate per second on one thread, and on all of them together. */
+export interface Rates {
+  one: number;
+  all: number;
+}
+
+/** What this machine does at best, measured: see csrc/cpu/roofline.h. */
+export interface NativeRoofline {
+  isa: string;
+  threads: number;
+  /** flop/s of f32 multiply-adds on registers. */
+  f32Flops: Rates;
+  /** flop/s of bf16 dot products on registers; 0 on an instruction set without them. */
+  dotFlops: Rates;
+  l2BytesPerSecond: Rates;
+  memoryBytesPerSecond: Rates;
+  /** Bytes per thread that the second-level rate was read from. */
+  l2Buffer: number;
+  /** Bytes that the memory rate was read from. */
+  memoryBuffer: number;
+  /** Last-level cache as the processor reports it; 0: unknown. */
+  cacheBytes: number;
+  /** What measuring took. */
+  seconds: number;
 }
 
 export interface InstructionSet {

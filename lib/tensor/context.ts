@@ -53,7 +53,8 @@ export class Activity {
 
 let registered: NativeAddon | undefined;
 
-function addon(): NativeAddon {
+/** @internal The addon, once native failures are instances of the facade's error class. */
+export function addon(): NativeAddon {
   const loaded = loadAddon();
   if (registered !== loaded) {
     loaded.registerErrorClass(HyperBagelError);

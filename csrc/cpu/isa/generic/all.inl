@@ -5,6 +5,7 @@
 #include "cpu/isa/generic/linear.inl"
 #include "cpu/isa/generic/noise.inl"
 #include "cpu/isa/generic/norm.inl"
+#include "cpu/isa/generic/roofline.inl"
 #include "cpu/isa/generic/rows.inl"
 #include "cpu/isa/generic/sample.inl"
 #include "cpu/isa/generic/vision.inl"

@@ -1,0 +1,92 @@
+// The figures that the project promises. `npm run bench -- --check` measures them and fails when one is missed.
+import type { MachineRoofline } from '../lib/profile/roofline.js';
+import type { Context, ContextOptions } from '../lib/tensor/context.js';
+import type { Tensor } from '../lib/tensor/tensor.js';
+import { median, ratioOfMedians } from './arithmetic.js';
+import { interleave } from './harness.js';
+import { PreparedOp, rotationOf } from './op-row.js';
+import { casesOf } from './rows.js';
+import { outsideShare, withModel } from './steps.js';
+
+export interface Gate {
+  name: string;
+  figure: number;
+  limit: number;
+  passed: boolean;
+  /** How it came about. */
+  about: string;
+}
+
+/** 16 rows of a bf16 linear cost at most this many times one row, with weights beyond the cache. */
+export const ROWS_LIMIT = 1.6;
+/** Share of the executor's time that decoding and denoising the bundled model may spend outside ops. */
+export const OUTSIDE_LIMIT = 0.15;
+const ROWS_ROUNDS = 15;
+
+/** A figure beside its limit. */
+export const judge = (name: string, figure: number, limit: number, about: string): Gate => ({
+  name,
+  figure,
+  limit,
+  // written so that NaN fails
+  passed: figure <= limit,
+  about,
+});
+
+async function linearCase(rows: number) {
+  const { cases } = await casesOf('linear');
+  const found = cases.find(
+    (c) => c.tags.includes('perf') && c.dims.N === rows && c.dims.K === 3584 && c.dims.M === 3584,
+  );
+  if (!found) throw new Error(`test/cases/linear.ts has no perf case of ${rows} rows of 3584 x 3584`);
+  return found;
+}
+
+/** One row and 16 rows of the same weights in turns, A-B-A-B: the ratio of their medians. */
+export async function rowsGate(cx: Context, roofline: MachineRoofline, freeBytes: number): Promise<Gate> {
+  const one = new PreparedOp(cx, 'linear', await linearCase(1));
+  const sixteen = new PreparedOp(cx, 'linear', await linearCase(16));
+  try {
+    const rotation = rotationOf((one.operands.weight as Tensor).bytes, roofline.cacheBytes, freeBytes / 2);
+    one.rotate(rotation.copies);
+    sixteen.rotate(rotation.copies);
+    const programs = [one.record(rotation.copies), sixteen.record(rotation.copies)] as const;
+    const runs = programs.map((program) => async () => {
+      program.run();
+      await cx.sync();
+    }) as [() => Promise<void>, () => Promise<void>];
+    const { a, b } = await interleave(ROWS_ROUNDS, ...runs);
+    for (const program of programs) program.dispose();
+    const us = (samples: number[]) => `${((median(samples) / rotation.copies) * 1e6).toFixed(0)} us`;
+    return judge(
+      'linear bf16 3584 x 3584, time of 16 rows / time of 1 row',
+      ratioOfMedians(b, a),
+      ROWS_LIMIT,
+      `${us(b)} / ${us(a)}, ${ROWS_ROUNDS} rounds in turns over ${rotation.copies} weights of each, ` +
+        `${Math.round(rotation.bytes / 2 ** 20)} MB`,
+    );
+  } finally {
+    one.dispose();
+    sixteen.dispose();
+    await cx.sync();
+  }
+}
+
+export async function outsideGates(options: ContextOptions): Promise<Gate[]> {
+  const gates: Gate[] = [];
+  for (const dtype of ['f32', 'bf16'] as const) {
+    await withModel(options, dtype, async (model) => {
+      for (const name of ['decode_step', 'denoise_step'] as const) {
+        const share = await outsideShare(model, name);
+        gates.push(
+          judge(`time outside ops, ${name}, ${dtype}`, share, OUTSIDE_LIMIT, 'of the executor, first op to last op'),
+        );
+      }
+    });
+  }
+  return gates;
+}
+
+export function gateLine({ name, figure, limit, passed, about }: Gate): string {
+  return `${passed ? 'pass' : 'FAIL'}  ${name}: ${figure.toFixed(3)}, at most ${limit} (${about})`;
+}

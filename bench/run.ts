@@ -1,0 +1,143 @@
+// `npm run bench -- [OP...] [options]`
+import { appendFileSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import { measureRoofline } from '../lib/profile/roofline.js';
+import { Context, type ContextOptions } from '../lib/tensor/context.js';
+import { median } from './arithmetic.js';
+import { type Gate, gateLine, outsideGates, rowsGate } from './gates.js';
+import { FULL, QUICK } from './harness.js';
+import { describeMachine, machineLine, rooflineLines } from './machine.js';
+import { measureOp, measureQueue } from './op-row.js';
+import { digits, type Measured, measured, table } from './report.js';
+import { benchCases, casesOf, isStep, listRows, names } from './rows.js';
+import { measureStep, withModel } from './steps.js';
+
+interface Options {
+  json?: string;
+  threads?: number;
+  isa?: string;
+  list?: true;
+  quick?: true;
+  check?: true;
+}
+
+const program = new Command('bench')
+  .description(
+    'Times every op on the cases of the tests and the steps of the bundled model, beside their floors on this machine. ' +
+      'Each op runs as a recorded program of several calls, queued several times per wait.',
+  )
+  .argument('[names...]', 'ops or steps to measure; default: all (--list shows them)')
+  .option('--json <file>', 'also write one JSON object per line: machine, roofline, queue, rows, gates')
+  .option('--threads <n>', 'compute threads; default: all that this process may use', positive)
+  .option('--isa <name>', 'instruction set; default: the best of this machine')
+  .option('--list', 'name every row and measure nothing')
+  .option('--quick', 'fewer and shorter samples, one large case per op')
+  .option('--check', 'measure only what the project promises; exit 1 when a promise is missed')
+  .showHelpAfterError();
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('expected a positive integer.');
+  return value;
+}
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+/** One line on a terminal that the next one replaces; nothing into a file. */
+const progress = (text: string) => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`);
+};
+
+async function main(): Promise<void> {
+  program.parse();
+  const options = program.opts<Options>();
+  const asked = program.args.length > 0 ? program.args : names();
+  const unknown = asked.filter((name) => !names().includes(name));
+  if (unknown.length > 0) {
+    process.stderr.write(`there is no row ${unknown.join(', ')}; --list shows them\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const quick = options.quick === true;
+  if (options.list) {
+    for (const row of await listRows(asked, quick)) say(`${row.name}: ${row.case}`);
+    return;
+  }
+  const json = (kind: string, value: object) => {
+    if (options.json !== undefined) appendFileSync(options.json, `${JSON.stringify({ kind, ...value })}\n`);
+  };
+  if (options.json !== undefined) writeFileSync(options.json, '');
+
+  const where: ContextOptions = { device: 'cpu', threads: options.threads, isa: options.isa };
+  const cx = await Context.create(where);
+  const machine = describeMachine(cx);
+  say(machineLine(machine));
+  json('machine', machine);
+  progress('roofline');
+  const roofline = await measureRoofline({ isa: cx.isa, threads: cx.threads });
+  progress('');
+  for (const line of rooflineLines(roofline)) say(line);
+  json('roofline', roofline);
+
+  try {
+    if (options.check) {
+      await check(cx, where, json);
+      return;
+    }
+    const limits = quick ? QUICK : FULL;
+    const queue = await measureQueue(cx, limits);
+    say(
+      `queue: ${digits(median(queue.run) * 1e6)} us a program run, ${digits(median(queue.wait) * 1e6)} us a run and a wait ` +
+        '(for an op of one element); rows of ops share a run among many ops and a wait among many runs',
+    );
+    json('queue', { run: median(queue.run), wait: median(queue.wait) });
+    const rows: Measured[] = [];
+    const add = (row: Measured) => {
+      rows.push(row);
+      const { kind, ...rest } = row;
+      json(kind, rest);
+    };
+    for (const op of asked) {
+      if (isStep(op)) continue;
+      for (const c of benchCases(await casesOf(op), quick)) {
+        progress(`${op}: ${c.name}`);
+        const result = await measureOp(cx, op, c, roofline, limits, os.freemem());
+        add(measured({ kind: 'op', name: op, case: c.name }, cx, result));
+      }
+    }
+    const steps = asked.filter(isStep);
+    for (const dtype of steps.length > 0 ? (['f32', 'bf16'] as const) : []) {
+      await withModel(where, dtype, async (model) => {
+        for (const name of steps) {
+          progress(`${name}: ${dtype}`);
+          add(measured({ kind: 'step', name, case: dtype }, cx, await measureStep(model, name, roofline, limits)));
+        }
+      });
+    }
+    progress('');
+    say('');
+    process.stdout.write(table(rows));
+  } finally {
+    await cx.dispose();
+  }
+}
+
+/** Measures the gates, prints each with its figure, sets the exit code. */
+async function check(cx: Context, where: ContextOptions, json: (kind: string, value: object) => void): Promise<void> {
+  progress('16 rows beside one');
+  const roofline = await measureRoofline({ isa: cx.isa, threads: cx.threads });
+  const gates: Gate[] = [await rowsGate(cx, roofline, os.freemem())];
+  progress('time outside ops');
+  gates.push(...(await outsideGates(where)));
+  progress('');
+  for (const gate of gates) {
+    say(gateLine(gate));
+    json('gate', gate);
+  }
+  if (gates.some((gate) => !gate.passed)) process.exitCode = 1;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+});
