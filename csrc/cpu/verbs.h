@@ -23,6 +23,7 @@ struct LinearTile {
   int dot;          ///< both are bf16 and the instruction set multiplies them so
   float* out;       ///< [rows, 64]: 16 columns per panel
   int resume = 0;   ///< go on from the sums in `out`, as one chain with the columns before (K in blocks)
+  int tiles = 0;    ///< tiles of rows that share a block of columns which another follows: they fetch it meanwhile
 };
 
 struct LinearEpilogue {

@@ -1,10 +1,13 @@
 #include "runtime/memory.h"
 
 #include <cstdlib>
+#include <sys/mman.h>
 
 namespace hb {
 
 namespace {
+
+constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
 
 /// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
 int64_t class_of(int64_t bytes) {
@@ -35,6 +38,12 @@ void* Memory::take(int64_t wanted, int64_t* class_bytes) {
       it->second.pop_back();
       cached_ -= size;
     }
+  }
+  // Large blocks ask for huge pages: weights that stream from memory then miss few translations, and fetching ahead
+  // does not stop at every 4 KiB.
+  if (!block && size >= kLarge) {
+    block = std::aligned_alloc(kHugePage, static_cast<size_t>((size + kHugePage - 1) / kHugePage * kHugePage));
+    if (block) madvise(block, static_cast<size_t>(size), MADV_HUGEPAGE);
   }
   if (!block) block = std::aligned_alloc(64, static_cast<size_t>(size));
   if (!block) return nullptr;

@@ -8,6 +8,7 @@ namespace hb::cpu {
 namespace {
 #include "cpu/isa/generic/vec_avx512.inl"
 #define HB_DOT_PAIRS
+#define HB_BLOCKED_DOT
 static inline V dot_pairs(V acc, VI a, VI b) { return _mm512_dpbf16_ps(acc, (__m512bh)a, (__m512bh)b); }
 #include "cpu/isa/generic/all.inl"
 }  // namespace

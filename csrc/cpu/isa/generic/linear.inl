@@ -1,6 +1,10 @@
 // x W^T in tiles of up to 6 rows x 4 panels (64 columns). Every output is one chain over K in order, so its bits depend neither
 // on the rows beside it nor on the tile's size.
 
+#ifndef HB_TILE_ROWS
+#define HB_TILE_ROWS 6
+#endif
+
 template <int R, int P>
 static inline void tile_start(const LinearTile& t, int64_t row, V (&acc)[R][P]) {
   for (int r = 0; r < R; ++r)
@@ -48,6 +52,9 @@ static inline void tile_dot(const LinearTile& t, int64_t row) {
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
   const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * t.x_stride;
+  // each of the tiles of a block fetches its share of the next block, so that memory is busy all the time
+  const int turn = static_cast<int>(row / HB_TILE_ROWS);
+  const bool fetch = t.tiles > 0 && turn < P;
   for (int64_t k = 0; k < t.k; k += 2) {
     VI w[P];
     for (int p = 0; p < P; ++p) w[p] = iload(static_cast<const uint16_t*>(t.panel[p]) + k * 16);
@@ -57,6 +64,8 @@ static inline void tile_dot(const LinearTile& t, int64_t row) {
       const VI b = iset1(pair);
       for (int p = 0; p < P; ++p) acc[r][p] = dot_pairs(acc[r][p], b, w[p]);
     }
+    if (fetch)
+      for (int p = turn; p < P; p += t.tiles) __builtin_prefetch(static_cast<const uint16_t*>(t.panel[p]) + (t.k + k) * 16, 0, 3);
   }
   for (int r = 0; r < R; ++r)
     for (int p = 0; p < P; ++p) store(t.out + (row + r) * 64 + p * 16, acc[r][p]);
@@ -71,9 +80,6 @@ static inline void tile_any(const LinearTile& t, int64_t row) {
   return t.weight_bf16 ? tile_bf16<R, P>(t, row) : tile_f32<R, P>(t, row);
 }
 
-#ifndef HB_TILE_ROWS
-#define HB_TILE_ROWS 6
-#endif
 
 template <int P>
 static void tile_rows(const LinearTile& t) {
@@ -91,18 +97,42 @@ static void tile_rows(const LinearTile& t) {
   }
 }
 
-static void linear_tile(const LinearTile& t) {
+/// The same tile, cut down to one of its panels.
+static inline LinearTile one_panel(const LinearTile& t, int panel) {
+  LinearTile one = t;
+  one.panel[0] = t.panel[panel];
+  one.panels = 1;
+  one.out = t.out + panel * 16;
+  return one;
+}
+
+/// Columns of four bf16 panels that take 16 KiB: a block and the next one stay in the first-level cache.
+static constexpr int64_t kBlockColumns = 128;
+
+static void linear_tile(const LinearTile& tile) {
 #ifdef HB_TILE_DOT
-  if (t.dot) return HB_TILE_DOT(t);
+  if (tile.dot) return HB_TILE_DOT(tile);
+#endif
+  LinearTile t = tile;
+#ifdef HB_BLOCKED_DOT
+  // Several tiles of rows: by blocks of K that stay in the first-level cache, so that the weight streams from memory once, while
+  // the products hide behind it. The chain over K goes on where it stopped.
+  if (t.dot && t.panels == 4 && t.rows > HB_TILE_ROWS) {
+    const int64_t k = t.k;
+    for (int64_t start = 0; start < k; start += kBlockColumns) {
+      t.k = k - start < kBlockColumns ? k - start : kBlockColumns;
+      t.tiles = start + t.k < k ? static_cast<int>((t.rows + HB_TILE_ROWS - 1) / HB_TILE_ROWS) : 0;
+      tile_rows<4>(t);
+      t.resume = 1;
+      t.x = static_cast<const uint16_t*>(t.x) + t.k;
+      for (const void*& panel : t.panel) panel = static_cast<const uint16_t*>(panel) + t.k * 16;
+    }
+    return;
+  }
 #endif
   if (t.panels == 4) return tile_rows<4>(t);
-  for (int p = 0; p < t.panels; ++p) {  // the last group of a weight: rare, so no code of its own for 2 and 3 panels
-    LinearTile one = t;
-    one.panel[0] = t.panel[p];
-    one.panels = 1;
-    one.out = t.out + p * 16;
-    tile_rows<1>(one);
-  }
+  // the last group of a weight: rare, so no code of its own for 2 and 3 panels
+  for (int p = 0; p < t.panels; ++p) tile_rows<1>(one_panel(t, p));
 }
 
 static inline V load_bias(const void* bias, int bf16, int64_t column, int n) {
