@@ -302,6 +302,7 @@ Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
           if (r.storage->failure) return *r.storage->failure;
         }
         if (Status s = shared->resolve(); !s.ok()) return s;
+        if (Status s = dispatcher.reserve(dispatcher.workspace(*shared)); !s.ok()) return s;
         return dispatcher.run(*shared);
       },
       std::move(outputs), activity_of(info[3]));

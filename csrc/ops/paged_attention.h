@@ -46,7 +46,7 @@ inline Status paged_attention_rules(void* args) {
   return Status::success();
 }
 
-/// Counts the slots that the rows see, so it reads `visible` and `own`: meaningful once the op has run.
+/// Counts the slots that the rows see, so it reads `visible` and `own`: meaningful once they are written.
 inline Cost paged_attention_cost(const void* args) {
   auto& a = *static_cast<const PagedAttention*>(args);
   const int64_t n = live_rows(a.rows, a.q.dims[0]);

@@ -59,8 +59,6 @@ Status Dispatcher::reserve(size_t bytes) {
 
 Status Dispatcher::run(const Call& call) {
   const Kernel* kernel = backend_.kernel(call.op);
-  if (kernel->workspace)
-    if (Status s = reserve(kernel->workspace(call.args(), pool_.workers())); !s.ok()) return s;
   const Cost cost = call.contract->cost(call.args());
   const bool small = is_small(cost);
   OpContext cx;
@@ -75,11 +73,9 @@ Status Dispatcher::run(const Call& call) {
   const int64_t start = now_ns();
   Status status = kernel->run(cx, call.args());
   const int64_t end = now_ns();
-  // costs that depend on device-side counts are known only now
-  const Cost spent = call.contract->cost(call.args());
   if (!call.shape) call.shape = std::make_shared<const std::string>(shape_of(call));
   profiler_->add(
-      {static_cast<int>(call.op), start, end, spent.flops, spent.bytes, small ? 1 : pool_.workers(), call.shape});
+      {static_cast<int>(call.op), start, end, cost.flops, cost.bytes, small ? 1 : pool_.workers(), call.shape});
   return status;
 }
 

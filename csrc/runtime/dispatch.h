@@ -18,7 +18,7 @@ class Dispatcher {
   size_t workspace(const Call& call) const;
   /// Makes room for scratch. Executor only.
   Status reserve(size_t bytes);
-  /// Runs a resolved call. Executor only.
+  /// Runs a resolved call whose scratch is reserved. Executor only.
   Status run(const Call& call);
   int threads() const { return pool_.workers(); }
   const Backend& backend() const { return backend_; }

@@ -157,17 +157,21 @@ export class DecodeStep {
     let ticket = 0;
     let done = false;
     try {
-      while (!done) {
+      const queue = () =>
         cx.within(activity, () => {
           for (; queued - seen < AHEAD; queued++) ticket = this.program.run();
         });
+      queue();
+      while (!done) {
         const records = await cx.receive(this.#channel, ticket);
         if (records.length === 0) {
           await cx.sync(activity);
           return;
         }
+        // the device goes on while the consumer looks at what it has; a step too many after the end does nothing
+        seen += records.length;
+        queue();
         for (const record of records) {
-          seen += 1;
           const words = new Int32Array(record);
           const events: DecodeEvent[] = Array.from({ length: this.size }, (_, i) => ({
             token: words[4 * i] as number,

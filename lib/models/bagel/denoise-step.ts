@@ -96,18 +96,23 @@ export class DenoiseStep {
       this.#step.clear();
       let queued = 0;
       let seen = 0;
-      while (seen < steps.length) {
+      const queue = () =>
         cx.within(activity, () => {
           for (; queued < steps.length && queued - seen < AHEAD; queued++) {
             ticket = this.#program(modes[queued] as Mode).program.run();
           }
         });
+      queue();
+      let step = 0;
+      while (seen < steps.length) {
         const records = await cx.receive(this.#channel, ticket);
         if (records.length === 0) {
           await cx.sync(activity);
           return;
         }
-        for (const record of records) yield { step: ++seen, latents: new Float32Array(record) };
+        seen += records.length;
+        queue(); // the device goes on while the consumer looks
+        for (const record of records) yield { step: ++step, latents: new Float32Array(record) };
       }
       done = true;
     } finally {
