@@ -1,7 +1,9 @@
+import { HyperBagelError } from '../errors.js';
 import { Bagel } from '../index.js';
 import { writeFileAtomic } from '../io/output.js';
-import type { ProfileEvent } from '../profile/events.js';
+import type { ProfileEvent, RooflineOf } from '../profile/events.js';
 import { formatReport, summarize } from '../profile/report.js';
+import { byteRate, flopRate, measureRoofline } from '../profile/roofline.js';
 import { traceChunks } from '../profile/trace.js';
 import { version } from '../version.js';
 import { abortOnInterrupt } from './interrupt.js';
@@ -62,5 +64,19 @@ export async function withProfiledModel<T>(
 export async function writeProfile(file: string, bagel: Bagel, events: readonly ProfileEvent[]): Promise<void> {
   const { device, isa, threads } = bagel.context;
   await writeFileAtomic(file, traceChunks(events, { version, device, isa, threads, dtype: bagel.dtype }));
-  info(formatReport(summarize(events)));
+  info(formatReport(summarize(events, await rooflineOf(bagel))));
+}
+
+/** The floor rates of a call on this machine; undefined when they cannot be measured. */
+async function rooflineOf(bagel: Bagel): Promise<RooflineOf | undefined> {
+  const { isa, threads } = bagel.context;
+  try {
+    const roofline = await measureRoofline({ isa, threads });
+    const flops = flopRate(roofline, bagel.dtype === 'bf16');
+    return (event) => ({ flops, bytesPerSecond: byteRate(roofline, event.bytes) });
+  } catch (error) {
+    if (!HyperBagelError.isInstance(error)) throw error;
+    info(`no share of the roofline: ${error.message}`);
+    return undefined;
+  }
 }
