@@ -14,15 +14,14 @@ ActivityPtr activity_of(const Napi::Value& value) {
 Napi::Value ticket_value(Napi::Env env, uint64_t ticket) { return Napi::Number::New(env, static_cast<double>(ticket)); }
 
 /// Fills the attributes of a call from an array in contract order; undefined takes the default. A missing value without
-/// default becomes one that the checker refuses.
+/// default becomes one that the checker refuses, and so does a dtype of -1, which stands for the default inside.
 void read_attributes(const Napi::Value& value, Call& call) {
   Napi::Array given = value.As<Napi::Array>();
   for (size_t i = 0; i < call.contract->attribute_count; ++i) {
     const Attribute& a = call.contract->attributes[i];
     Napi::Value v = given.Get(static_cast<uint32_t>(i));
-    const double number = v.IsNumber()      ? v.As<Napi::Number>().DoubleValue()
-                          : v.IsUndefined() ? a.fallback
-                                            : std::nan("");
+    double number = v.IsNumber() ? v.As<Napi::Number>().DoubleValue() : v.IsUndefined() ? a.fallback : std::nan("");
+    if (a.kind == AttributeKind::dtype && number < 0 && !v.IsUndefined()) number = std::nan("");
     char* at = static_cast<char*>(call.args()) + a.offset;
     if (a.kind == AttributeKind::real)
       *reinterpret_cast<double*>(at) = number;
@@ -253,8 +252,14 @@ Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
   for (size_t i = 0; i < call.contract->operand_count; ++i) {
     const Operand& o = call.contract->operands[i];
     if (o.role == Role::out) continue;
-    TensorObject* object = unwrap_optional<TensorObject>(given.Get(next++));
-    if (!object) continue;
+    const Napi::Value value = given.Get(next++);
+    if (value.IsUndefined() || value.IsNull()) continue;
+    TensorObject* object = nullptr;
+    try {
+      object = unwrap<TensorObject>(value);
+    } catch (const Napi::Error&) {
+      fail(Status::mismatch(Code::BAD_OPTION, o.name, "a tensor", "something else"));
+    }
     if (object->owner() != context_.get())
       fail(Status::mismatch(Code::BAD_DEVICE, o.name, "a tensor of this context", "one of another context"));
     const Tensor* t = nullptr;

@@ -73,7 +73,7 @@ class Checker {
       const double v = *reinterpret_cast<double*>(at);
       if (v >= a.min && v <= a.max) return Status::success();
       return Status::mismatch(Code::BAD_OPTION, a.name, "a number from " + text(a.min) + " to " + text(a.max),
-                              std::isnan(v) ? "nothing" : text(v));
+                              std::isnan(v) ? "no number" : text(v));
     }
     const int64_t v = *reinterpret_cast<int64_t*>(at);
     double low = a.min, high = a.max;
@@ -84,17 +84,20 @@ class Checker {
       low = -1, high = kDTypeCount - 1;
     }
     if (static_cast<double>(v) >= low && static_cast<double>(v) <= high) return Status::success();
+    if (a.kind == AttributeKind::integer)
+      return Status::mismatch(Code::BAD_OPTION, a.name, "an integer from " + text(low) + " to " + text(high),
+                              v == INT64_MIN ? "no integer" : std::to_string(v));
     return Status::mismatch(Code::BAD_OPTION, a.name,
-                            a.kind == AttributeKind::choice ? std::string("one of ") + a.choices
-                                                            : "an integer from " + text(low) + " to " + text(high),
-                            v == INT64_MIN ? "nothing" : std::to_string(v));
+                            a.kind == AttributeKind::choice ? std::string("one of ") + a.choices : names_of(kAny),
+                            "none of them");
   }
 
   Status input(const Operand& o) {
     const TensorView& t = view_of(args_, o);
     if (!t.present) {
       if (o.flags & kOptional) return Status::success();
-      return Status::mismatch(Code::BAD_SHAPE, o.name, std::string(o.dims), "no tensor");
+      return Status::mismatch(Code::BAD_SHAPE, o.name,
+                              any_shape(o.dims) ? "a tensor" : std::string("a tensor [") + o.dims + "]", "no tensor");
     }
     if (!(o.dtypes & set_of(t.dtype)))
       return Status::mismatch(Code::BAD_DTYPE, o.name, names_of(o.dtypes), name_of(t.dtype));

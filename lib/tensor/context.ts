@@ -158,7 +158,8 @@ export class Context {
 
   /** @internal Queues an op by number: what the generated functions call. Out operands that are absent are null. */
   run(op: number, operands: (Tensor | null | undefined)[], attributes: (number | undefined)[]): (Tensor | null)[] {
-    const natives = operands.map((tensor) => tensor?.native ?? undefined);
+    // what is no tensor goes on as it is: the native side refuses it under the operand's name
+    const natives = operands.map((tensor) => (tensor ? (tensor.native ?? tensor) : (tensor ?? undefined)));
     return this.native
       .run(op, natives, attributes, this.#activity)
       .map((native) => (native === null ? null : this.adopt(new Tensor(this, native))));
@@ -199,7 +200,9 @@ export class Context {
     const values = contract.attributes.map((a) => {
       const value = attributes[a.name];
       if (typeof value !== 'string') return value;
-      return a.kind === 'dtype' ? DTYPES.indexOf(value as DType) : a.choices.indexOf(value);
+      // a name that is none becomes a number that the checker refuses
+      const names: readonly string[] = a.kind === 'dtype' ? DTYPES : a.choices;
+      return names.includes(value) ? names.indexOf(value) : Number.NaN;
     });
     const results = this.run(
       number,
