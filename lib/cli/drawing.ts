@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Bagel, Drawing, DrawOptions } from '../index.js';
 import { imageFormatOf } from '../io/image-data.js';
 import { latentWidth } from '../models/bagel/config.js';
+import { DRAW_DEFAULTS } from '../models/bagel/draw.js';
 import { info } from './log.js';
 import { withProfiledModel } from './model.js';
 import { readNoise } from './noise.js';
@@ -9,10 +10,6 @@ import { addModelOptions, defined, integer, interval, type ModelFlags, real, siz
 import { checkOutputPath } from './output-path.js';
 import { Progress } from './progress.js';
 
-const DEFAULTS = {
-  draw: { steps: 50, shift: 3, guidance: 4, imageGuidance: 1, interval: [0.4, 1], renorm: 'global', renormMin: 0 },
-  edit: { steps: 50, shift: 3, guidance: 4, imageGuidance: 2, interval: [0, 1], renorm: 'text_channel', renormMin: 0 },
-} as const;
 /** What `--size` is when it is not given. */
 const SIZES = { draw: "the model's", edit: 'those of the source image, as the model resizes it' };
 
@@ -33,7 +30,7 @@ export interface DrawFlags extends ModelFlags {
 
 /** The options that `draw` and `edit` share; their defaults differ and are shown in the help. */
 export function addDrawingOptions(command: Command, kind: 'draw' | 'edit'): Command {
-  const { steps, shift, guidance, imageGuidance, renorm, renormMin, interval: times } = DEFAULTS[kind];
+  const { steps, shift, guidance, imageGuidance, renorm, renormMin, interval: times } = DRAW_DEFAULTS[kind];
   command
     .option('-o, --out <file>', 'where the picture goes: .png, .jpg or .webp', 'out.png')
     .option('--steps <n>', 'solver steps', integer(1), steps)

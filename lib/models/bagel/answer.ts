@@ -1,4 +1,5 @@
 import type { Sequence } from '../../cache/pages.js';
+import { HyperBagelError } from '../../errors.js';
 import { throwIfAborted } from '../../io/abort.js';
 import { StreamDecoder } from '../../io/tokenizer.js';
 import { Activity } from '../../tensor/context.js';
@@ -94,7 +95,7 @@ export class AnswerStream implements AsyncIterable<AnswerPiece> {
         try {
           await this.#generator.return(undefined as never);
         } finally {
-          this.#settle?.reject(new Error('the answer was left before its end'));
+          this.#settle?.reject(new HyperBagelError('CANCELLED', 'the answer was left before its end'));
         }
       }
     }

@@ -13,6 +13,12 @@ import type { BagelModel } from './model.js';
 import { checkNumber, checkText, chooseSeed } from './options.js';
 import { prepareImage, settle } from './session.js';
 
+/** Defaults of drawing and editing: those of the public application (bagel.md 3.11). `interval` is (low, high]. */
+export const DRAW_DEFAULTS = {
+  draw: { steps: 50, shift: 3, guidance: 4, imageGuidance: 1, interval: [0.4, 1], renorm: 'global', renormMin: 0 },
+  edit: { steps: 50, shift: 3, guidance: 4, imageGuidance: 2, interval: [0, 1], renorm: 'text_channel', renormMin: 0 },
+} as const;
+
 export interface DrawOptions {
   /** Solver steps. Default 50. */
   steps?: number | undefined;
@@ -95,7 +101,7 @@ export class Painter {
   /** @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, CANCELLED */
   async draw(prompt: string, options: DrawOptions): Promise<Drawing> {
     checkText('prompt', prompt);
-    const settings = this.#check(options, { image: 1, interval: [0.4, 1], renorm: 'global' });
+    const settings = this.#check(options, 'draw');
     const { imageSize } = this.model.config;
     const size = options.size ?? { width: imageSize, height: imageSize };
     latentGrid(this.model.config, size);
@@ -107,7 +113,7 @@ export class Painter {
   /** @throws HyperBagelError BAD_OPTION, BAD_IMAGE, IO, CONTEXT_FULL, CANCELLED */
   async edit(source: ImageSource, instruction: string, options: DrawOptions): Promise<Drawing> {
     checkText('instruction', instruction);
-    const settings = this.#check(options, { image: 2, interval: [0, 1], renorm: 'text_channel' });
+    const settings = this.#check(options, 'edit');
     const image = await prepareImage(this.model, source, options.signal);
     if (options.size && (options.size.width !== image.width || options.size.height !== image.height)) {
       throw new HyperBagelError('BAD_OPTION', `an edit keeps the picture's size, ${image.width}x${image.height}`, {
@@ -121,12 +127,10 @@ export class Painter {
     );
   }
 
-  #check(
-    options: DrawOptions,
-    fallback: { image: number; interval: readonly [number, number]; renorm: Renorm },
-  ): Settings {
-    const interval = options.interval ?? fallback.interval;
-    const renorm = options.renorm ?? fallback.renorm;
+  #check(options: DrawOptions, kind: keyof typeof DRAW_DEFAULTS): Settings {
+    const defaults = DRAW_DEFAULTS[kind];
+    const interval = options.interval ?? defaults.interval;
+    const renorm = options.renorm ?? defaults.renorm;
     if (!['global', 'channel', 'text_channel'].includes(renorm)) {
       throw new HyperBagelError('BAD_OPTION', `renorm must be global, channel or text_channel, got ${renorm}`, {
         operand: 'renorm',
@@ -135,13 +139,13 @@ export class Painter {
       });
     }
     const guidance: Guidance = {
-      text: checkNumber('guidance', options.guidance ?? 4, 0, 1000),
-      image: checkNumber('imageGuidance', options.imageGuidance ?? fallback.image, 0, 1000),
+      text: checkNumber('guidance', options.guidance ?? defaults.guidance, 0, 1000),
+      image: checkNumber('imageGuidance', options.imageGuidance ?? defaults.imageGuidance, 0, 1000),
       interval: [checkNumber('interval', interval[0], 0, 1), checkNumber('interval', interval[1], interval[0], 1)],
       renorm,
-      renormMin: checkNumber('renormMin', options.renormMin ?? 0, 0, 1),
+      renormMin: checkNumber('renormMin', options.renormMin ?? defaults.renormMin, 0, 1),
     };
-    const plan = planSteps(shiftedGrid(options.steps ?? 50, options.shift ?? 3), guidance);
+    const plan = planSteps(shiftedGrid(options.steps ?? defaults.steps, options.shift ?? defaults.shift), guidance);
     return { guidance, plan, seed: chooseSeed(options.seed) };
   }
 
