@@ -70,7 +70,9 @@ function opFunction(op, number) {
   // defaults must come last: every variable after the first with a default needs one
   const parameters = generics.length ? `<${generics.join(', ')}>` : '';
   const names = order.length ? `<${order.join(', ')}>` : '';
-  const outputType = (o) => `Tensor<${o.type && variables.has(o.type) ? o.type : union(o.dtypes)}>`;
+  // NoInfer: O comes from the attribute or its default, never from the type that the caller would like to have
+  const outputName = (type) => (type === 'O' && output ? 'NoInfer<O>' : type);
+  const outputType = (o) => `Tensor<${o.type && variables.has(o.type) ? outputName(o.type) : union(o.dtypes)}>`;
   const args = inputs.map((o) => `args.${camel(o.name)}`).join(', ');
   const values = op.attributes
     .map((a) => {
@@ -199,13 +201,11 @@ try {
   for (const [file, text] of Object.entries(files)) {
     mkdirSync(path.dirname(path.join(folder, file)), { recursive: true });
     writeFileSync(path.join(folder, file), text);
-    if (file.endsWith('.ts')) {
-      execFileSync(
-        path.join(root, 'node_modules/.bin/biome'),
-        ['check', '--write', '--config-path', root, path.join(folder, file)],
-        { stdio: 'pipe' },
-      );
-    }
+    execFileSync(
+      path.join(root, 'node_modules/.bin/biome'),
+      ['check', '--write', '--config-path', root, path.join(folder, file)],
+      { stdio: 'pipe' },
+    );
     if (check && readFileSync(path.join(folder, file), 'utf8') !== readFileSync(path.join(root, file), 'utf8')) {
       process.stderr.write(`${file} is stale: run npm run gen\n`);
       stale++;

@@ -101,8 +101,8 @@ export interface EmbeddingArgs<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16
 export function embedding<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T>(
   cx: Context,
   args: EmbeddingArgs<T, O>,
-): Tensor<O> {
-  return cx.run(2, [args.table, args.ids, args.rows], [dtypeNumber(args.dtype)])[0] as Tensor<O>;
+): Tensor<NoInfer<O>> {
+  return cx.run(2, [args.table, args.ids, args.rows], [dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
 }
 
 export interface EmbedAddArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', V extends 'f32' | 'bf16'> {
@@ -178,8 +178,8 @@ export interface CastArgs<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T
 export function cast<T extends 'f32' | 'bf16', O extends 'f32' | 'bf16' = T>(
   cx: Context,
   args: CastArgs<T, O>,
-): Tensor<O> {
-  return cx.run(5, [args.x], [dtypeNumber(args.dtype)])[0] as Tensor<O>;
+): Tensor<NoInfer<O>> {
+  return cx.run(5, [args.x], [dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
 }
 
 export interface PackWeightArgs<T extends 'f32' | 'bf16'> {
@@ -248,12 +248,12 @@ export function linear<
   W extends 'f32' | 'bf16',
   B extends 'f32' | 'bf16',
   O extends 'f32' | 'bf16' = T,
->(cx: Context, args: LinearArgs<T, W, B, O>): Tensor<O> {
+>(cx: Context, args: LinearArgs<T, W, B, O>): Tensor<NoInfer<O>> {
   return cx.run(
     7,
     [args.x, args.weight, args.bias, args.weightGen, args.biasGen, args.residual, args.split, args.rows],
     [choiceNumber(args.activation, ['none', 'gelu_tanh', 'silu', 'swiglu']), dtypeNumber(args.dtype)],
-  )[0] as Tensor<O>;
+  )[0] as Tensor<NoInfer<O>>;
 }
 
 export interface RopeTableArgs {
@@ -584,8 +584,8 @@ export interface TimeEmbeddingArgs<T extends 'f32', O extends 'f32' | 'bf16' = T
 export function timeEmbedding<T extends 'f32', O extends 'f32' | 'bf16' = T>(
   cx: Context,
   args: TimeEmbeddingArgs<T, O>,
-): Tensor<O> {
-  return cx.run(17, [args.times, args.step], [args.dim, dtypeNumber(args.dtype)])[0] as Tensor<O>;
+): Tensor<NoInfer<O>> {
+  return cx.run(17, [args.times, args.step], [args.dim, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
 }
 
 export interface GuidedUpdateArgs {
@@ -658,12 +658,15 @@ export interface PhiloxNormalArgs<O extends 'f32' | 'bf16' = 'f32'> {
  *
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
-export function philoxNormal<O extends 'f32' | 'bf16' = 'f32'>(cx: Context, args: PhiloxNormalArgs<O>): Tensor<O> {
+export function philoxNormal<O extends 'f32' | 'bf16' = 'f32'>(
+  cx: Context,
+  args: PhiloxNormalArgs<O>,
+): Tensor<NoInfer<O>> {
   return cx.run(
     19,
     [args.seed, args.position],
     [args.rowsCount, args.columns, args.purpose, args.mean, args.deviation, dtypeNumber(args.dtype)],
-  )[0] as Tensor<O>;
+  )[0] as Tensor<NoInfer<O>>;
 }
 
 export interface Conv2dArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', B extends 'f32' | 'bf16'> {
