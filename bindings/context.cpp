@@ -41,7 +41,8 @@ Napi::Value to_buffer(Napi::Env env, const void* data, size_t bytes) {
 
 }  // namespace
 
-/// Blocks on a libuv thread until the next pending promise can be settled.
+/// Blocks on a libuv thread until the next pending promise can be settled. An environment that goes down waits for its
+/// libuv work before it runs cleanup hooks, so a wait is short and starts anew only while JavaScript can run.
 class ContextObject::Waiter : public Napi::AsyncWorker {
  public:
   Waiter(Napi::Env env, ContextObject* owner, uint64_t ticket, bool ring)
@@ -52,7 +53,7 @@ class ContextObject::Waiter : public Napi::AsyncWorker {
   void Execute() override { context_->wait(ticket_, ring_); }
   void OnOK() override {
     owner_->waiting_ = false;
-    owner_->settle(Env());
+    if (can_run_javascript(Env())) owner_->settle(Env());
   }
 
  private:
@@ -74,6 +75,7 @@ class ContextObject::Closer : public Napi::AsyncWorker {
   void Execute() override { context_->close(); }
   void OnOK() override {
     data_of(Env()).contexts.erase(owner_);
+    if (!can_run_javascript(Env())) return;
     if (!owner_->waiting_) owner_->settle(Env());
     deferred_.Resolve(Env().Undefined());
   }
@@ -213,7 +215,10 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
     Status status;
   };
   auto result = std::make_shared<Result>();
+  // what a job says that never ran, because the context was closed first
+  result->status = Status::fail(Code::CANCELLED, "the work was cancelled");
   auto read = [storage = t.storage, offset = t.offset, bytes = storage_bytes(t.view), result](Dispatcher&) {
+    result->status = Status::success();
     if (storage->failure)
       result->status = *storage->failure;
     else if (!storage->data())

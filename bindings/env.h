@@ -19,6 +19,12 @@ struct EnvData {
 
 inline EnvData& data_of(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }
 
+/// False once the environment is going down (the end of a worker, process.exit): promises are then nobody's.
+inline bool can_run_javascript(Napi::Env env) {
+  bool unused;
+  return napi_has_named_property(env, env.Global(), "undefined", &unused) == napi_ok;
+}
+
 /// The only place that makes JavaScript errors: an instance of the facade's class once it is registered.
 Napi::Error make_error(Napi::Env env, const Status& status);
 [[noreturn]] void throw_status(Napi::Env env, const Status& status);

@@ -30,6 +30,7 @@ class Measurement : public Napi::AsyncWorker {
   }
   void OnOK() override {
     Napi::Env env = Env();
+    if (!can_run_javascript(env)) return;
     if (!status_.ok()) return deferred_.Reject(make_error(env, status_).Value());
     Napi::Object o = Napi::Object::New(env);
     auto rates = [&](const char* name, const cpu::Rates& r) {

@@ -4,6 +4,7 @@ namespace hb {
 
 namespace {
 
+constexpr std::chrono::milliseconds kLongestWait{50};
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 Status cancelled() { return Status::fail(Code::CANCELLED, "the work was cancelled"); }
@@ -63,7 +64,8 @@ uint64_t Context::completed() const {
 
 void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
-  progress_.wait(lock, [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; });
+  progress_.wait_for(lock, kLongestWait,
+                     [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; });
   nudged_ = false;
 }
 
@@ -100,7 +102,7 @@ uint32_t Context::take_flags() {
 }
 
 Status Context::perform(Job& job) {
-  if (stop_) return cancelled();  // only ever set: a late look is harmless
+  if (stop_) return cancelled();
   if (job.activity) {
     if (job.activity->cancelled) return cancelled();
     if (job.activity->failure) return *job.activity->failure;
@@ -140,6 +142,7 @@ void Context::close() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
+    dispatcher_->stop();
     wake_.notify_all();
   }
   if (executor_.joinable() && executor_.get_id() != std::this_thread::get_id()) executor_.join();

@@ -42,7 +42,8 @@ class Context {
   uint64_t newest() const;
   uint64_t completed() const;
 
-  /// Blocks until the ticket's job is done, with `ring` until records wait, or until nudge() or close().
+  /// Blocks until the ticket's job is done, with `ring` until records wait, or until nudge() or close(); but never for
+  /// long, so that whoever waits can see whether anybody still wants to know.
   void wait(uint64_t ticket, bool ring);
   /// Makes a waiting thread come back, to be told what else to wait for.
   void nudge();
@@ -85,8 +86,8 @@ class Context {
   uint64_t newest_ = 0, completed_ = 0;
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
-  bool stop_ = false, nudged_ = false;
-  std::atomic<bool> closed_{false};
+  bool nudged_ = false;
+  std::atomic<bool> stop_{false}, closed_{false};
 };
 
 }  // namespace hb

@@ -18,8 +18,10 @@ class Dispatcher {
   size_t workspace(const Call& call) const;
   /// Makes room for scratch. Executor only.
   Status reserve(size_t bytes);
-  /// Runs a resolved call whose scratch is reserved. Executor only.
+  /// Runs a resolved call whose scratch is reserved; CANCELLED after stop(). Executor only.
   Status run(const Call& call);
+  /// Every later run() fails at once, so that a long program ends with the op at work. Any thread.
+  void stop() { stopped_ = true; }
   int threads() const { return pool_.workers(); }
   const Backend& backend() const { return backend_; }
   /// Flags that kernels raised since the last call.
@@ -40,6 +42,7 @@ class Dispatcher {
   size_t scratch_bytes_ = 0;
   int64_t scratch_class_ = 0;
   uint32_t flags_ = 0;
+  std::atomic<bool> stopped_{false};
 };
 
 }  // namespace hb

@@ -120,7 +120,7 @@ export class Session {
         stats: { tokens: tokens.length, steps, tokensPerSecond: (1000 * tokens.length) / answerMs },
       };
     } finally {
-      this.#busy = false;
+      this.#leave();
     }
   }
 
@@ -141,13 +141,17 @@ export class Session {
     this.#busy = true;
   }
 
+  #leave(): void {
+    this.#busy = false;
+    if (this.#disposed) this.#sequence.release();
+  }
+
   async #exclusive(work: () => Promise<void>): Promise<void> {
     this.#enter();
     try {
       await work();
     } finally {
-      this.#busy = false;
-      if (this.#disposed) this.#sequence.release();
+      this.#leave();
     }
   }
 
