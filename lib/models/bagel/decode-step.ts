@@ -3,6 +3,7 @@ import * as ops from '../../generated/ops.js';
 import type { Activity } from '../../tensor/context.js';
 import type { Program } from '../../tensor/program.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { stepsAhead } from './ahead.js';
 import type { BagelModel } from './model.js';
 
 /** How tokens are chosen. */
@@ -28,8 +29,6 @@ export interface DecodeEvent {
   ran: boolean;
 }
 
-/** Most steps queued ahead of the host's reading. */
-const AHEAD = 4;
 /** Room for stop tokens. */
 const STOP_TOKENS = 8;
 
@@ -157,9 +156,10 @@ export class DecodeStep {
     let ticket = 0;
     let done = false;
     try {
+      const start = performance.now();
       const queue = () =>
         cx.within(activity, () => {
-          for (; queued - seen < AHEAD; queued++) ticket = this.program.run();
+          for (; queued - seen < stepsAhead(performance.now() - start, seen); queued++) ticket = this.program.run();
         });
       queue();
       while (!done) {

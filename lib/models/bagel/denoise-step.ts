@@ -4,6 +4,7 @@ import * as ops from '../../generated/ops.js';
 import type { Activity } from '../../tensor/context.js';
 import type { Program } from '../../tensor/program.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { stepsAhead } from './ahead.js';
 import { latentWidth } from './config.js';
 import type { BagelModel } from './model.js';
 
@@ -16,9 +17,6 @@ export interface Branches {
 
 /** Which branches a step evaluates. */
 type Mode = 'plain' | 'text' | 'text+image';
-
-/** Most steps queued ahead of the host's reading. */
-const AHEAD = 4;
 
 /** What decides the shape of the recorded programs. */
 export interface DenoiseShape {
@@ -96,9 +94,10 @@ export class DenoiseStep {
       this.#step.clear();
       let queued = 0;
       let seen = 0;
+      const start = performance.now();
       const queue = () =>
         cx.within(activity, () => {
-          for (; queued < steps.length && queued - seen < AHEAD; queued++) {
+          for (; queued < steps.length && queued - seen < stepsAhead(performance.now() - start, seen); queued++) {
             ticket = this.#program(modes[queued] as Mode).program.run();
           }
         });

@@ -49,26 +49,37 @@ static inline void tile_bf16(const LinearTile& t, int64_t row) {
 /// `dot_pairs(acc, a, b)`: acc + a0 b0 + a1 b1 on 16 pairs of bf16, as the instruction rounds.
 template <int R, int P>
 static inline void tile_dot(const LinearTile& t, int64_t row) {
+  // everything that the loop reads in locals: `t` could alias what it writes
+  const int64_t stride = t.x_stride, k_end = t.k, fetch_at = t.k * 16;
+  const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * stride;
+  float* const out = t.out + row * 64;
+  const uint16_t* w[P];
+  for (int p = 0; p < P; ++p) w[p] = static_cast<const uint16_t*>(t.panel[p]);
   V acc[R][P];
-  tile_start<R, P>(t, row, acc);
-  const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * t.x_stride;
+  if (t.resume) {
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < P; ++p) acc[r][p] = load(out + r * 64 + p * 16);
+  } else {
+    for (int r = 0; r < R; ++r)
+      for (int p = 0; p < P; ++p) acc[r][p] = zero();
+  }
   // each of the tiles of a block fetches its share of the next block, so that memory is busy all the time
-  const int turn = static_cast<int>(row / HB_TILE_ROWS);
-  const bool fetch = t.tiles > 0 && turn < P;
-  for (int64_t k = 0; k < t.k; k += 2) {
-    VI w[P];
-    for (int p = 0; p < P; ++p) w[p] = iload(static_cast<const uint16_t*>(t.panel[p]) + k * 16);
+  const int tiles = t.tiles, turn = static_cast<int>(row / HB_TILE_ROWS);
+  const bool fetch = tiles > 0 && turn < P;
+  for (int64_t k = 0; k < k_end; k += 2) {
+    VI v[P];
+    for (int p = 0; p < P; ++p) v[p] = iload(w[p] + k * 16);
     for (int r = 0; r < R; ++r) {
       int32_t pair;
-      memcpy(&pair, x + r * t.x_stride + k, 4);
+      memcpy(&pair, x + r * stride + k, 4);
       const VI b = iset1(pair);
-      for (int p = 0; p < P; ++p) acc[r][p] = dot_pairs(acc[r][p], b, w[p]);
+      for (int p = 0; p < P; ++p) acc[r][p] = dot_pairs(acc[r][p], b, v[p]);
     }
     if (fetch)
-      for (int p = turn; p < P; p += t.tiles) __builtin_prefetch(static_cast<const uint16_t*>(t.panel[p]) + (t.k + k) * 16, 0, 3);
+      for (int p = turn; p < P; p += tiles) __builtin_prefetch(w[p] + fetch_at + k * 16, 0, 3);
   }
   for (int r = 0; r < R; ++r)
-    for (int p = 0; p < P; ++p) store(t.out + (row + r) * 64 + p * 16, acc[r][p]);
+    for (int p = 0; p < P; ++p) store(out + r * 64 + p * 16, acc[r][p]);
 }
 #endif
 
