@@ -336,6 +336,7 @@ Napi::Value ContextObject::AbortRecord(const Napi::CallbackInfo& info) {
 /// endRecord(outputs): the program. Tensors that were made outside the recording are no outputs and are passed over.
 Napi::Value ContextObject::EndRecord(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
+  require_open(env);
   if (!recording_) throw_code(env, Code::INTERNAL, "no program is being recorded");
   recording_ = false;
   std::vector<Call> calls = std::move(recorded_);
@@ -421,7 +422,7 @@ void ContextObject::start_waiter(Napi::Env env) {
 }
 
 void ContextObject::settle(Napi::Env env) {
-  const uint64_t completed = context_->completed();
+  const uint64_t completed = context_->completed(), dropped = context_->first_dropped();
   const bool records = context_->has_records(), closed = context_->closed();
   std::vector<Pending> ready;
   for (size_t i = 0; i < pending_.size();) {
@@ -434,7 +435,7 @@ void ContextObject::settle(Napi::Env env) {
     }
   }
   for (Pending& p : ready) {
-    if (p.ticket > completed && closed)
+    if ((p.ticket > completed && closed) || (p.ticket >= dropped && !(p.ring && records)))
       p.deferred.Reject(make_error(env, Status::fail(Code::DISPOSED, "the context was disposed")).Value());
     else
       p.settle(env, p.deferred);

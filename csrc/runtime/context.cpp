@@ -62,6 +62,11 @@ uint64_t Context::completed() const {
   return completed_;
 }
 
+uint64_t Context::first_dropped() const {
+  std::lock_guard lock(mutex_);
+  return first_dropped_;
+}
+
 void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
   progress_.wait_for(lock, kLongestWait,
@@ -134,18 +139,25 @@ void Context::execute() {
     if (failure && !activity && !failure_) failure_ = failure;
     flags_ |= dispatcher_->take_flags();
     ++completed_;
+    if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
     progress_.notify_all();
   }
 }
 
 void Context::close() {
+  std::lock_guard closing(closing_);  // the host and its environment's end may both ask for it
+  if (closed_) return;
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
-    dispatcher_->stop();
+    if (dispatcher_) dispatcher_->stop();  // none when it could not start its threads
     wake_.notify_all();
   }
-  if (executor_.joinable() && executor_.get_id() != std::this_thread::get_id()) executor_.join();
+  if (executor_.joinable()) {
+    executor_.join();
+    dispatcher_->close();
+    memory_->close();
+  }
   std::lock_guard lock(mutex_);
   closed_ = true;
   progress_.notify_all();

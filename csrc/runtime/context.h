@@ -41,6 +41,8 @@ class Context {
   /// The ticket of the newest job.
   uint64_t newest() const;
   uint64_t completed() const;
+  /// The ticket of the first job that close() cut short or dropped; UINT64_MAX when there is none.
+  uint64_t first_dropped() const;
 
   /// Blocks until the ticket's job is done, with `ring` until records wait, or until nudge() or close(); but never for
   /// long, so that whoever waits can see whether anybody still wants to know.
@@ -54,7 +56,7 @@ class Context {
   /// Flags that kernels raised since the last call (enum Flag).
   uint32_t take_flags();
 
-  /// Cancels what is queued, waits for the executor, joins it. Idempotent.
+  /// Cancels what is queued, waits for the op at work, ends the threads, frees the memory of all tensors. Idempotent.
   void close();
   bool closed() const { return closed_.load(); }
 
@@ -80,10 +82,11 @@ class Context {
   std::unique_ptr<Dispatcher> dispatcher_;
   std::thread executor_;
   mutable std::mutex mutex_;
+  std::mutex closing_;
   std::condition_variable wake_, progress_;
   std::deque<Job> queue_;
   std::deque<Record> records_;
-  uint64_t newest_ = 0, completed_ = 0;
+  uint64_t newest_ = 0, completed_ = 0, first_dropped_ = UINT64_MAX;
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
   bool nudged_ = false;

@@ -22,6 +22,8 @@ class Dispatcher {
   Status run(const Call& call);
   /// Every later run() fails at once, so that a long program ends with the op at work. Any thread.
   void stop() { stopped_ = true; }
+  /// Ends the helper threads. When the executor is gone.
+  void close() { pool_.stop(); }
   int threads() const { return pool_.workers(); }
   const Backend& backend() const { return backend_; }
   /// Flags that kernels raised since the last call.

@@ -1,13 +1,18 @@
 #include "runtime/memory.h"
 
-#include <cstdlib>
 #include <sys/mman.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
+#include <cstdlib>
 
 namespace hb {
 
 namespace {
 
 constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
+[[maybe_unused]] constexpr int64_t kTrim = 32 << 20;
 
 /// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
 int64_t class_of(int64_t bytes) {
@@ -21,9 +26,22 @@ int64_t class_of(int64_t bytes) {
 
 }  // namespace
 
-Memory::~Memory() {
+Memory::~Memory() { close(); }
+
+void Memory::close() {
+  std::lock_guard lock(mutex_);
+  closed_ = true;
   for (auto& [size, blocks] : free_)
     for (void* b : blocks) std::free(b);
+  for (void* b : live_) std::free(b);
+  free_.clear();
+  live_.clear();
+#if defined(__GLIBC__)
+  // The allocator keeps freed blocks of up to 32 MB for itself; a model's worth of them is the system's.
+  if (bytes + cached_ > kTrim) malloc_trim(0);
+#endif
+  cached_ = 0;
+  bytes = 0;
 }
 
 void* Memory::take(int64_t wanted, int64_t* class_bytes) {
@@ -32,6 +50,7 @@ void* Memory::take(int64_t wanted, int64_t* class_bytes) {
   void* block = nullptr;
   {
     std::lock_guard lock(mutex_);
+    if (closed_) return nullptr;
     auto it = free_.find(size);
     if (it != free_.end() && !it->second.empty()) {
       block = it->second.back();
@@ -47,6 +66,14 @@ void* Memory::take(int64_t wanted, int64_t* class_bytes) {
   }
   if (!block) block = std::aligned_alloc(64, static_cast<size_t>(size));
   if (!block) return nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) {
+      std::free(block);
+      return nullptr;
+    }
+    live_.insert(block);
+  }
   allocations++;
   const int64_t now = bytes.fetch_add(size) + size;
   for (int64_t peak = peak_bytes.load(); now > peak && !peak_bytes.compare_exchange_weak(peak, now);) {
@@ -55,9 +82,10 @@ void* Memory::take(int64_t wanted, int64_t* class_bytes) {
 }
 
 void Memory::give(void* block, int64_t class_bytes) {
-  bytes -= class_bytes;
   {
     std::lock_guard lock(mutex_);
+    if (live_.erase(block) == 0) return;  // closed
+    bytes -= class_bytes;
     if (cached_ + class_bytes <= kMostCached) {
       free_[class_bytes].push_back(block);
       cached_ += class_bytes;

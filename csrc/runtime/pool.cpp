@@ -15,10 +15,17 @@ inline void pause() {
 }  // namespace
 
 Pool::Pool(int threads, void (*enter)()) {
-  for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i, enter] { help(i, enter); });
+  try {
+    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i, enter] { help(i, enter); });
+  } catch (...) {  // the system has no more threads: the ones that run must end before they can be let go
+    stop();
+    throw;
+  }
 }
 
-Pool::~Pool() {
+Pool::~Pool() { stop(); }
+
+void Pool::stop() {
   {
     std::lock_guard lock(mutex_);
     stop_ = true;
@@ -26,6 +33,7 @@ Pool::~Pool() {
   }
   wake_.notify_all();
   for (std::thread& t : helpers_) t.join();
+  helpers_.clear();
 }
 
 void Pool::drain(int worker) {

@@ -25,6 +25,8 @@ class Pool final : public Parallel {
   /// `enter` runs once on every helper thread.
   Pool(int threads, void (*enter)());
   ~Pool() override;
+  /// Ends the helpers. No run() may follow. Idempotent.
+  void stop();
   int workers() const override { return static_cast<int>(helpers_.size()) + 1; }
   void run(int64_t count, Body body, void* context) override;
 

@@ -332,7 +332,7 @@ export class Context {
     return this.native.counters();
   }
 
-  /** Cancels what is queued, waits for the op at work, frees the threads. Idempotent. */
+  /** Cancels what is queued, waits for the op at work, frees threads and memory, that of live tensors too. Idempotent. */
   dispose(): Promise<void> {
     this.#closed ??= this.native.close();
     return this.#closed;
