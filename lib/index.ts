@@ -9,6 +9,8 @@ export { type BagelConfig, readConfig } from './models/bagel/config.js';
 export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw.js';
 export type { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';
+export type { DeviceDrafter, Drafter, HostDrafter } from './speculative/drafter.js';
+export { type DraftBudget, DraftTree, type DraftTreeInit, type TreeLayout } from './speculative/tree.js';
 export { Activity, Context, type ContextOptions, instructionSets, opContracts } from './tensor/context.js';
 export { BYTES, type DataOf, DTYPES, type DType, fromBf16, toBf16 } from './tensor/dtype.js';
 export { Program } from './tensor/program.js';
