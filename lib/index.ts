@@ -2,6 +2,7 @@ export { type ErrorCode, type ErrorDetails, HyperBagelError } from './errors.js'
 export { ERROR_CODES } from './generated/error-codes.js';
 export * as ops from './generated/ops.js';
 export { decodeImage, Image, type ImageFormat, type ImageSource } from './io/image.js';
+export { modelHash } from './io/model-hash.js';
 export { Tokenizer } from './io/tokenizer.js';
 export type { Answer, AnswerOptions, AnswerPiece, AnswerStream } from './models/bagel/answer.js';
 export { type AskOptions, Bagel, bundledModel, type LoadOptions } from './models/bagel/bagel.js';
