@@ -51,7 +51,7 @@ Status time_embedding_cpu(const OpContext& cx, const TimeEmbedding& a) {
         static_cast<float>(std::exp(-std::log(10000.0) * static_cast<double>(i) / static_cast<double>(half)));
   each_row(cx, n, a.dim * 64, [&](int64_t row) {
     const int64_t step = clamp_index(a.step.as<const int32_t>()[row], steps);
-    put_angles(a.out, row, a.times.as<const float>()[step * columns], frequency, half);
+    put_angles(a.out, row, a.times.as<const float>()[step * columns + a.column], frequency, half);
   });
   return Status::success();
 }

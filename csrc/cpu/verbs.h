@@ -100,10 +100,12 @@ struct GuidedRow {
 
 struct SolverRow {
   const float* u;
-  const float *previous, *noise;  ///< may be null
+  float* previous;     ///< may be null
+  const float* noise;  ///< may be null
   float *x, *velocity;
+  float* denoised;  ///< may be null
   int64_t d;
-  float factor, p, q, w, r;
+  float factor, time, p, q, w, r;
 };
 
 /// The one list of verbs: name, return type, arguments. The last three measure: `peak_*` run `rounds` rounds of

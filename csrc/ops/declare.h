@@ -20,6 +20,9 @@ inline constexpr double kHuge = 9007199254740991.0;                        ///< 
   {#name, Role::out, dtypes, type, dims, HB_AT(X, name), kOptional, note}
 #define HB_STATE(X, name, dtypes, type, dims, note) \
   {#name, Role::inout, dtypes, type, dims, HB_AT(X, name), kRequired, note}
+/// State that an op works without; when it is there the op reads and replaces it.
+#define HB_STATE_OPT(X, name, dtypes, type, dims, note) \
+  {#name, Role::inout, dtypes, type, dims, HB_AT(X, name), kOptional, note}
 #define HB_ROWS(X) \
   HB_OPT(X, rows, kI32, '-', "1", "live rows: rows at or beyond this count are neither read nor written")
 #define HB_SPLIT(X)                \

@@ -4,8 +4,9 @@
 namespace hb {
 
 struct PhiloxNormal {
-  TensorView seed;      // [2]
+  TensorView seed;      // [B 2]
   TensorView position;  // [1], may be absent
+  TensorView images;    // [J], may be absent
   TensorView out;       // [R C]
   int64_t rows_count;
   int64_t columns;
@@ -18,10 +19,11 @@ struct PhiloxNormal {
 inline constexpr int64_t kMostDraws = int64_t{1} << 34;
 
 inline constexpr Operand philox_normal_operands[] = {
-    HB_IN(PhiloxNormal, seed, kI32, '-', "2", "low and high half of the 64-bit seed"),
+    HB_IN(PhiloxNormal, seed, kI32, '-', "B 2", "low and high half of the 64-bit seed, one per image"),
     HB_OPT(PhiloxNormal, position, kI32, '-', "1",
            "position within the purpose, a step index for example; 0 when absent"),
-    HB_OUT(PhiloxNormal, out, kFloat, 'O', "R C", "normal draws, numbered row-major"),
+    HB_OPT(PhiloxNormal, images, kI32, '-', "J", "rows where each image starts, then R; one image when absent"),
+    HB_OUT(PhiloxNormal, out, kFloat, 'O', "R C", "normal draws, numbered row-major within each image"),
 };
 inline constexpr Attribute philox_normal_attributes[] = {
     HB_INT(PhiloxNormal, rows_count, 0, kHuge, kNone, "R"),
@@ -37,6 +39,9 @@ inline Status philox_normal_rules(void* args) {
   if (a.columns > 0 && a.rows_count > kMostDraws / a.columns)
     return Status::mismatch(Code::BAD_SHAPE, "columns", "at most 2^34 draws: one 32-bit counter for four",
                             num(a.rows_count) + " rows of " + num(a.columns));
+  const int64_t images = a.images && a.images.dims[0] > 2 ? a.images.dims[0] - 1 : 1;
+  if (a.seed.dims[0] != images)
+    return Status::mismatch(Code::BAD_SHAPE, "seed", num(images) + " rows, one per image", num(a.seed.dims[0]));
   set_dims(a.out, a.rows_count, a.columns);
   return Status::success();
 }

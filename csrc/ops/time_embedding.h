@@ -8,16 +8,19 @@ struct TimeEmbedding {
   TensorView step;   // [B]
   TensorView out;    // [B R]
   int64_t dim;
+  int64_t column;
   int64_t dtype;
 };
 
 inline constexpr Operand time_embedding_operands[] = {
-    HB_IN(TimeEmbedding, times, kF32, 'T', "S C", "column 0 holds the times, in [0, 1]: a schedule, or [S 1]"),
+    HB_IN(TimeEmbedding, times, kF32, 'T', "S C",
+          "a column holds the times, in [0, 1], or other numbers: a schedule, or [S 1]"),
     HB_IN(TimeEmbedding, step, kI32, '-', "B", "row of `times` per output row; clamped to [0, S)"),
     HB_OUT(TimeEmbedding, out, kFloat, 'O', "B R", "cosines, then sines"),
 };
 inline constexpr Attribute time_embedding_attributes[] = {
     HB_INT(TimeEmbedding, dim, 2, 65536, 256, "R, even"),
+    HB_INT(TimeEmbedding, column, 0, 1e6, 0, "of `times`, below C"),
     HB_DTYPE(TimeEmbedding, dtype, "dtype of out"),
 };
 
@@ -26,6 +29,8 @@ inline Status time_embedding_rules(void* args) {
   if (a.dim % 2) return Status::mismatch(Code::BAD_OPTION, "dim", "an even number", num(a.dim));
   if (a.times.dims[1] < 1 || a.times.dims[0] < 1)
     return Status::mismatch(Code::BAD_SHAPE, "times", "at least one row and one column", "none");
+  if (a.column >= a.times.dims[1])
+    return Status::mismatch(Code::BAD_OPTION, "column", "below " + num(a.times.dims[1]), num(a.column));
   set_dims(a.out, a.step.dims[0], a.dim);
   return Status::success();
 }
@@ -36,7 +41,7 @@ inline Cost time_embedding_cost(const void* args) {
 }
 
 inline constexpr Contract time_embedding_contract = contract<TimeEmbedding>(
-    "time_embedding", "Sinusoidal embedding of a diffusion time, unscaled.",
+    "time_embedding", "Sinusoidal embedding of a diffusion time or of a guidance scale, unscaled.",
     "a_i = t * f32(exp(-ln(10000) i / (dim/2))) in f32, i = 0 .. dim/2 - 1; out = [cos a | sin a]",
     time_embedding_operands, time_embedding_attributes, time_embedding_rules, time_embedding_cost);
 

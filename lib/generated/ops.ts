@@ -561,18 +561,20 @@ export function increment(cx: Context, args: IncrementArgs): void {
 }
 
 export interface TimeEmbeddingArgs<T extends 'f32', O extends 'f32' | 'bf16' = T> {
-  /** [S C]: column 0 holds the times, in [0, 1]: a schedule, or [S 1]. */
+  /** [S C]: a column holds the times, in [0, 1], or other numbers: a schedule, or [S 1]. */
   times: Tensor<T>;
   /** [B]: row of `times` per output row; clamped to [0, S). */
   step: Tensor<'i32'>;
   /** R, even; default 256. */
   dim?: number | undefined;
+  /** of `times`, below C; default 0. */
+  column?: number | undefined;
   /** dtype of out; default the dtype of T. */
   dtype?: O | undefined;
 }
 
 /**
- * Sinusoidal embedding of a diffusion time, unscaled.
+ * Sinusoidal embedding of a diffusion time or of a guidance scale, unscaled.
  *
  * `a_i = t * f32(exp(-ln(10000) i / (dim/2))) in f32, i = 0 .. dim/2 - 1; out = [cos a | sin a]`
  *
@@ -585,7 +587,7 @@ export function timeEmbedding<T extends 'f32', O extends 'f32' | 'bf16' = T>(
   cx: Context,
   args: TimeEmbeddingArgs<T, O>,
 ): Tensor<NoInfer<O>> {
-  return cx.run(17, [args.times, args.step], [args.dim, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
+  return cx.run(17, [args.times, args.step], [args.dim, args.column, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
 }
 
 export interface GuidedUpdateArgs {
@@ -597,7 +599,7 @@ export interface GuidedUpdateArgs {
   vText?: Tensor<'f32'> | undefined;
   /** [N C]: velocity without the image. */
   vImage?: Tensor<'f32'> | undefined;
-  /** [N C]: velocity of the step before, for multistep solvers. */
+  /** [N C]: velocity of the row before, for solvers with a memory; this row's afterwards. */
   previous?: Tensor<'f32'> | undefined;
   /** [N C]: fresh noise, for stochastic solvers. */
   noise?: Tensor<'f32'> | undefined;
@@ -609,31 +611,40 @@ export interface GuidedUpdateArgs {
   images?: Tensor<'i32'> | undefined;
   /** how the guided velocity is brought back to the norm of v; default global. */
   renorm?: 'global' | 'channel' | 'text_channel' | undefined;
+  /** 1: also give `denoised`; default 0. */
+  denoise?: number | undefined;
 }
 
 /**
  * Classifier-free guidance with renorm, and the solver's update of the latents, in one pass.
  *
- * `text scale <= 1 or no v_text: u = v. else g = v_text + st (v - v_text); global, channel: h = v_image + si (g - v_image) if si > 1 else g; u = h clamp(|v| / (|h| + 1e-8), min, 1), norms per image or per row; text_channel: g' = g clamp(|v| / (|g| + 1e-8), min, 1) per row; u = v_image + si (g' - v_image) if si > 1 else g'. x = p x + q u + w previous + r noise; velocity = u`
+ * `text scale <= 1 or no v_text: u = v. else g = v_text + st (v - v_text); global, channel: h = v_image + si (g - v_image) if si > 1 else g; u = h clamp(|v| / (|h| + 1e-8), min, 1), norms per image or per row; text_channel: g' = g clamp(|v| / (|g| + 1e-8), min, 1) per row; u = v_image + si (g' - v_image) if si > 1 else g'. denoised = x - time u; x = p x + q u + w previous + r noise; velocity = previous = u`
  *
  * Returns
  * - `velocity` [N C]: the guided velocity.
+ * - `denoised` [N C]: where the velocity leads: the clean latents as seen from here.
  *
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
-export function guidedUpdate(cx: Context, args: GuidedUpdateArgs): Tensor<'f32'> {
-  return cx.run(
+export function guidedUpdate(
+  cx: Context,
+  args: GuidedUpdateArgs,
+): { velocity: Tensor<'f32'>; denoised?: Tensor<'f32'> | undefined } {
+  const [velocity, denoised] = cx.run(
     18,
     [args.x, args.v, args.vText, args.vImage, args.previous, args.noise, args.schedule, args.step, args.images],
-    [choiceNumber(args.renorm, ['global', 'channel', 'text_channel'])],
-  )[0] as Tensor<'f32'>;
+    [choiceNumber(args.renorm, ['global', 'channel', 'text_channel']), args.denoise],
+  );
+  return { velocity: velocity as Tensor<'f32'>, denoised: (denoised ?? undefined) as Tensor<'f32'> | undefined };
 }
 
 export interface PhiloxNormalArgs<O extends 'f32' | 'bf16' = 'f32'> {
-  /** [2]: low and high half of the 64-bit seed. */
+  /** [B 2]: low and high half of the 64-bit seed, one per image. */
   seed: Tensor<'i32'>;
   /** [1]: position within the purpose, a step index for example; 0 when absent. */
   position?: Tensor<'i32'> | undefined;
+  /** [J]: rows where each image starts, then R; one image when absent. */
+  images?: Tensor<'i32'> | undefined;
   /** R. */
   rowsCount: number;
   /** C. */
@@ -654,7 +665,7 @@ export interface PhiloxNormalArgs<O extends 'f32' | 'bf16' = 'f32'> {
  * `Philox4x32-10, key = seed, counter = (index / 4, position, purpose << 24, 0); Box-Muller on words (0,1) and (2,3): sqrt(-2 log U) of the first word times cos, then sin, of 2 pi U of the second, U = (w + 0.5) 2^-32; out = mean + deviation * draw`
  *
  * Returns
- * - `out` [R C]: normal draws, numbered row-major.
+ * - `out` [R C]: normal draws, numbered row-major within each image.
  *
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
@@ -664,7 +675,7 @@ export function philoxNormal<O extends 'f32' | 'bf16' = 'f32'>(
 ): Tensor<NoInfer<O>> {
   return cx.run(
     19,
-    [args.seed, args.position],
+    [args.seed, args.position, args.images],
     [args.rowsCount, args.columns, args.purpose, args.mean, args.deviation, dtypeNumber(args.dtype)],
   )[0] as Tensor<NoInfer<O>>;
 }

@@ -7,6 +7,7 @@ interface Options {
   image?: boolean;
   previous?: boolean;
   noise?: boolean;
+  denoise?: boolean;
   textScale?: number;
   imageScale?: number;
   renormMin?: number;
@@ -39,7 +40,7 @@ function one(
         step: counts([o.step ?? 1]),
         ...(o.images ? { images: counts(o.images) } : {}),
       },
-      attributes: { renorm: o.renorm ?? 'global' },
+      attributes: { renorm: o.renorm ?? 'global', ...(o.denoise ? { denoise: 1 } : {}) },
     };
   };
   return { name, tags: [tag], dims: { N: n, C: c }, build };
@@ -63,6 +64,9 @@ export const cases: OpCases = {
     one('not guided', 'small', [10, 16], { text: false }),
     one('every solver operand', 'small', [9, 64], { previous: true, noise: true, image: true, imageScale: 1.5 }),
     one('previous alone, not guided', 'small', [9, 64], { previous: true, text: false }),
+    one('clean latents too', 'small', [16, 16], { denoise: true, previous: true, noise: true }),
+    one('clean latents, text_channel', 'small', [7, 20], { denoise: true, renorm: 'text_channel' }),
+    one('clean latents, not guided', 'small', [7, 20], { denoise: true, text: false }),
     one('three images', 'small', [30, 16], { images: [0, 7, 21, 30] }),
     one('three images, text_channel', 'small', [30, 16], { images: [0, 7, 21, 30], renorm: 'text_channel' }),
     one('one empty image', 'edge', [12, 8], { images: [0, 5, 5, 12] }),
@@ -89,7 +93,7 @@ export const cases: OpCases = {
     const v = operand(operands, 'v').data;
     const step = Math.min(2, Math.max(0, Number(operand(operands, 'step').data[0])));
     const plan = operand(operands, 'schedule').data.subarray(step * 8, step * 8 + 8);
-    const [, p = 0, q = 0, w = 0, r = 0, st = 0, si = 0, low = 0] = plan;
+    const [time = 0, p = 0, q = 0, w = 0, r = 0, st = 0, si = 0, low = 0] = plan;
     const at = (name: string, i: number) => (operands[name]?.data[i] as number | undefined) ?? 0;
     const guided = operands.v_text !== undefined && st > 1;
     const withImage = operands.v_image !== undefined && si > 1;
@@ -123,7 +127,15 @@ export const cases: OpCases = {
       u,
       (g, i) => p * (x.data[i] as number) + q * g + w * at('previous', i) + r * at('noise', i),
     );
-    return { x: { shape: [n, c], data: moved }, velocity: { shape: [n, c], data: u } };
+    const shape = [n, c];
+    return {
+      x: { shape, data: moved },
+      velocity: { shape, data: u },
+      ...(operands.previous ? { previous: { shape, data: u } } : {}),
+      ...(attributes.denoise === 1
+        ? { denoised: { shape, data: u.map((g, i) => (x.data[i] as number) - time * g) } }
+        : {}),
+    };
   },
   tolerance: { f32: 2e-6, bf16: 0 },
 };

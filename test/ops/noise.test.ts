@@ -19,7 +19,7 @@ async function draws(
   const cx = await Context.create({ device: 'cpu', isa: options.isa, threads: options.threads ?? 1 });
   try {
     const out = ops.philoxNormal(cx, {
-      seed: cx.tensor('i32', [2], options.seed ?? [0, 0]),
+      seed: cx.tensor('i32', [1, 2], options.seed ?? [0, 0]),
       position: cx.tensor('i32', [1], [options.position ?? 0]),
       rowsCount: 1,
       columns: count,
@@ -80,7 +80,7 @@ test('the same bits on every instruction set, now and later', async () => {
   const digests: Record<string, string> = {};
   for (const { name } of isas) {
     const cx = await Context.create({ device: 'cpu', isa: name, threads: 1 });
-    const shared = { seed: cx.tensor('i32', [2], [123456789, -5]), rowsCount: 131, columns: 997, purpose: 4 };
+    const shared = { seed: cx.tensor('i32', [1, 2], [123456789, -5]), rowsCount: 131, columns: 997, purpose: 4 };
     const plain = ops.philoxNormal(cx, shared);
     const scaled = ops.philoxNormal(cx, { ...shared, mean: -1.25, deviation: 0.02, dtype: 'bf16' });
     const hash = createHash('sha256');
@@ -97,7 +97,7 @@ test('the same bits on every instruction set, now and later', async () => {
 test('bf16 draws are the f32 draws, rounded once', async () => {
   const cx = await Context.create({ device: 'cpu', threads: 1 });
   const shared = {
-    seed: cx.tensor('i32', [2], [7, 0]),
+    seed: cx.tensor('i32', [1, 2], [7, 0]),
     rowsCount: 3,
     columns: 100,
     purpose: 7,
@@ -160,7 +160,7 @@ function normalDistribution(x: number): number {
 
 test('more draws than counters are refused', async () => {
   const cx = await Context.create({ device: 'cpu', threads: 1 });
-  const seed = cx.tensor('i32', [2], [0, 0]);
+  const seed = cx.tensor('i32', [1, 2], [0, 0]);
   expect(() => ops.philoxNormal(cx, { seed, rowsCount: 2 ** 20, columns: 2 ** 20, purpose: 4 })).toThrow(/2\^34 draws/);
   expect(() => ops.philoxNormal(cx, { seed, rowsCount: 2 ** 52, columns: 2 ** 52, purpose: 4 })).toThrow(/2\^34 draws/);
   await cx.dispose();

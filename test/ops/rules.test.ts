@@ -99,14 +99,17 @@ const refused: Record<string, Refused[]> = {
     ['rows that are no rectangle', { x: f(4, 4) }, { patch: 2, height: 3 }, 'x'],
   ],
   philox_normal: [
-    ['2^40 draws', { seed: i(2) }, { rows_count: 2 ** 20, columns: 2 ** 20, purpose: 1 }, 'columns'],
-    ['a product that overflows', { seed: i(2) }, { rows_count: 2 ** 52, columns: 2 ** 52, purpose: 1 }, 'columns'],
+    ['2^40 draws', { seed: i(1, 2) }, { rows_count: 2 ** 20, columns: 2 ** 20, purpose: 1 }, 'columns'],
+    ['a product that overflows', { seed: i(1, 2) }, { rows_count: 2 ** 52, columns: 2 ** 52, purpose: 1 }, 'columns'],
+    ['two seeds for one image', { seed: i(2, 2) }, { rows_count: 4, columns: 4, purpose: 1 }, 'seed'],
+    ['one seed for two images', { seed: i(1, 2), images: i(3) }, { rows_count: 4, columns: 4, purpose: 1 }, 'seed'],
   ],
   rope_table: [['an odd dim', { positions: i(2) }, { dim: 5, theta: 10 }, 'dim', 'BAD_OPTION']],
   time_embedding: [
     ['an odd dim', { times: f(2, 1), step: i(1) }, { dim: 5 }, 'dim', 'BAD_OPTION'],
     ['no times', { times: f(0, 1), step: i(1) }, {}, 'times'],
     ['no column', { times: f(2, 0), step: i(1) }, {}, 'times'],
+    ['a column beyond', { times: f(2, 3), step: i(1) }, { column: 3 }, 'column', 'BAD_OPTION'],
   ],
   sample: [
     [

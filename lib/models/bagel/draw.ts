@@ -197,7 +197,7 @@ export class Painter {
     const channels = latentWidth(this.model.config);
     if (!given) {
       const { cx } = this.model;
-      const seed = cx.tensor('i32', [2], seedWords(settings.seed));
+      const seed = cx.tensor('i32', [1, 2], seedWords(settings.seed));
       const noise = ops.philoxNormal(cx, { seed, rowsCount: tokens, columns: channels, purpose: PURPOSE_LATENT });
       const data = await noise.data();
       seed.dispose();

@@ -91,7 +91,7 @@ export class RandomSource implements WeightSource {
   constructor(context: Context, expected: readonly ExpectedTensor[], seed: number, dtype: Float) {
     this.#context = context;
     this.#dtype = dtype;
-    this.#seed = context.tensor('i32', [2], [seed | 0, Math.floor(seed / 2 ** 32) | 0]);
+    this.#seed = context.tensor('i32', [1, 2], [seed | 0, Math.floor(seed / 2 ** 32) | 0]);
     this.#shapes = new Map(expected.map(({ name, shape, file }, number) => [name, { shape, number, file }]));
   }
 

@@ -68,16 +68,19 @@ static void guide_row(const GuidedRow& g) {
   }
 }
 
-/// velocity = factor u; x = p x + q velocity + w previous + r noise. u may be velocity; previous and noise may be null.
+/// velocity = factor u; denoised = x - time velocity; x = p x + q velocity + w previous + r noise; previous = velocity.
+/// u may be velocity; previous, noise and denoised may be null.
 static void solver_row(const SolverRow& s) {
   const V factor = set1(s.factor);
   for (int64_t i = 0; i < s.d; i += W) {
     const int n = s.d - i < W ? static_cast<int>(s.d - i) : W;
-    const V u = mul(load_part(s.u + i, n), factor);
-    V x = mac(set1(s.q), u, mul(set1(s.p), load_part(s.x + i, n)));
+    const V u = mul(load_part(s.u + i, n), factor), before = load_part(s.x + i, n);
+    V x = mac(set1(s.q), u, mul(set1(s.p), before));
     if (s.previous) x = mac(set1(s.w), load_part(s.previous + i, n), x);
     if (s.noise) x = mac(set1(s.r), load_part(s.noise + i, n), x);
     store_part(s.x + i, x, n);
     store_part(s.velocity + i, u, n);
+    if (s.previous) store_part(s.previous + i, u, n);
+    if (s.denoised) store_part(s.denoised + i, mac(set1(-s.time), u, before), n);
   }
 }
