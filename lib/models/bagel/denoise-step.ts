@@ -148,7 +148,7 @@ export class DenoiseStep {
       const { weight, bias } = weights.llm2vae;
       const v = ops.linear(cx, { x: normed, weight, bias, dtype: 'f32' });
       const branch = (i: number) => v.rows(i * n, (i + 1) * n);
-      const velocity = ops.guidedUpdate(cx, {
+      const { velocity } = ops.guidedUpdate(cx, {
         x: this.x,
         v: branch(0),
         vText: count > 1 ? branch(1) : undefined,
