@@ -11,6 +11,8 @@ export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw.js';
 export type { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';
 export type { DeviceDrafter, Drafter, HostDrafter } from './speculative/drafter.js';
+export { NgramDrafter, type NgramOptions } from './speculative/ngram.js';
+export { NgramMemory, type NgramMemoryOptions } from './speculative/ngram-memory.js';
 export { type DraftBudget, DraftTree, type DraftTreeInit, type TreeLayout } from './speculative/tree.js';
 export { Activity, Context, type ContextOptions, instructionSets, opContracts } from './tensor/context.js';
 export { BYTES, type DataOf, DTYPES, type DType, fromBf16, toBf16 } from './tensor/dtype.js';
