@@ -3,11 +3,11 @@ import type { Sequence } from '../lib/cache/pages.js';
 import { planSteps, shiftedGrid } from '../lib/denoise/schedule.js';
 import { Bagel } from '../lib/models/bagel/bagel.js';
 import { latentGrid, latentWidth } from '../lib/models/bagel/config.js';
-import { DecodeStep } from '../lib/models/bagel/decode-step.js';
 import { type Branches, DenoiseStep } from '../lib/models/bagel/denoise-step.js';
 import type { BagelModel } from '../lib/models/bagel/model.js';
 import type { ProfileEvent } from '../lib/profile/events.js';
 import { byteRate, flopRate, type MachineRoofline } from '../lib/profile/roofline.js';
+import { BatchDecoder } from '../lib/speculative/decode.js';
 import { Activity, type ContextOptions } from '../lib/tensor/context.js';
 import { type Cost, type Floor, floorOf, median, outsideOps } from './arithmetic.js';
 import { type Limits, time } from './harness.js';
@@ -32,7 +32,7 @@ const CONTEXT = 64;
 const DECODE_STEPS = 32;
 const DENOISE_STEPS = 8;
 const GUIDANCE = { text: 4, image: 1, interval: [0.4, 1], renorm: 'global', renormMin: 0 } as const;
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 1 };
+const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 /** Profiles of a step; their median counts. */
 const ROUNDS = 5;
 
@@ -57,23 +57,27 @@ function filled(model: BagelModel, length: number): Sequence {
 
 /** `size` sequences that decode together, one row each. */
 function decodeRunner(model: BagelModel, size: number): Runner {
-  const step = new DecodeStep(model, size);
+  const decoder = new BatchDecoder(model, size);
   const sequences = Array.from({ length: size }, () => filled(model, CONTEXT));
   for (const sequence of sequences) model.reserve(sequence, DECODE_STEPS + 8);
   return {
     steps: DECODE_STEPS,
     about: `${size === 1 ? '1 row' : `${size} rows of ${size} sequences`}, ${CONTEXT} to ${CONTEXT + DECODE_STEPS} tokens before it`,
     async run() {
-      step.start(
-        sequences.map((sequence) => ({ sequence, first: 1, limit: DECODE_STEPS, sampling: GREEDY })),
-        [],
-      );
+      const items = sequences.map((sequence) => ({
+        sequence,
+        first: 1,
+        limit: DECODE_STEPS,
+        stop: [],
+        sampling: GREEDY,
+      }));
+      const options = { activity: new Activity(), times: { draftMs: 0, verifyMs: 0 } };
       let seen = 0;
-      for await (const _ of step.run(new Activity())) seen++;
+      for await (const _ of decoder.run(() => items.pop(), options)) seen++;
       if (seen !== DECODE_STEPS) throw new Error(`${seen} of ${DECODE_STEPS} decode steps ran`);
     },
     dispose() {
-      step.dispose();
+      decoder.dispose();
       for (const sequence of sequences) sequence.release();
     },
   };

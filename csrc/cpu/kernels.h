@@ -36,6 +36,8 @@ size_t dense_attention_workspace(const DenseAttention& a, int workers);
 size_t conv2d_workspace(const Conv2d& a, int workers);
 size_t group_norm_workspace(const GroupNorm& a, int workers);
 size_t qk_norm_rope_append_workspace(const QkNormRopeAppend& a, int workers);
+size_t penalize_workspace(const Penalize& a, int workers);
+size_t tree_build_workspace(const TreeBuild& a, int workers);
 size_t sample_workspace(const Sample& a, int workers);
 size_t rope_table_workspace(const RopeTable& a, int workers);
 size_t time_embedding_workspace(const TimeEmbedding& a, int workers);

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "core/noise.h"
-#include "cpu/kernels.h"
+#include "cpu/rows.h"
 
 namespace hb::cpu {
 
@@ -126,15 +126,16 @@ class Sampler {
     }
     r.bad = r.bad || r.m == -INFINITY;
     r.mode = Mode::draw;
-    r.t = a_.temperature.as<const float>()[row];
+    const int64_t seq = clamp_index(a_.seq.as<const int32_t>()[row], a_.temperature.dims[0]);
+    r.t = a_.temperature.as<const float>()[seq];
     if (r.bad || !(r.t > 0)) return put(row, largest(row));
     r.t = std::min(r.t, FLT_MAX);
-    const int32_t k = a_.top_k.as<const int32_t>()[row];
+    const int32_t k = a_.top_k.as<const int32_t>()[seq];
     r.k = k > 0 && k < l_.vocabulary ? k : 0;
-    const float p = a_.top_p.as<const float>()[row], low = a_.min_p.as<const float>()[row];
+    const float p = a_.top_p.as<const float>()[seq], low = a_.min_p.as<const float>()[seq];
     r.p = p < 1 ? p : 1;
     r.floor = low > 0 ? static_cast<float>(std::log(std::min(static_cast<double>(low), 1.0))) : -INFINITY;
-    const auto* seed = a_.seed.as<const uint32_t>() + 2 * row;
+    const auto* seed = a_.seed.as<const uint32_t>() + 2 * seq;
     r.key = {{seed[0], seed[1]}, a_.position.as<const uint32_t>()[row], purpose_word(Purpose::token)};
   }
 
@@ -273,6 +274,7 @@ size_t sample_workspace(const Sample& a, int workers) {
 }
 
 Status sample_cpu(const OpContext& cx, const Sample& a) {
+  flag_clamped(cx, a.seq, live_rows(a.rows, a.logits.dims[0]), a.temperature.dims[0]);
   Sampler(cx, a).run();
   return Status::success();
 }

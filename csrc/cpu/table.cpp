@@ -38,7 +38,10 @@ constexpr Table make() {
   HB_K(copy_pages, CopyPages);
   HB_K(emit, Emit);
   HB_K(increment, Increment);
-  HB_K(decode_advance, DecodeAdvance);
+  HB_W(tree_build, TreeBuild);
+  HB_K(tree_verify, TreeVerify);
+  HB_K(kv_commit, KvCommit);
+  HB_W(penalize, Penalize);
   HB_W(rope_table, RopeTable);
   HB_W(time_embedding, TimeEmbedding);
   HB_W(guided_update, GuidedUpdate);

@@ -4,7 +4,6 @@
 #include "ops/conv2d.h"
 #include "ops/conv_weight.h"
 #include "ops/copy_pages.h"
-#include "ops/decode_advance.h"
 #include "ops/dense_attention.h"
 #include "ops/embed_add.h"
 #include "ops/embedding.h"
@@ -12,11 +11,13 @@
 #include "ops/group_norm.h"
 #include "ops/guided_update.h"
 #include "ops/increment.h"
+#include "ops/kv_commit.h"
 #include "ops/layer_norm.h"
 #include "ops/linear.h"
 #include "ops/pack_weight.h"
 #include "ops/paged_attention.h"
 #include "ops/patchify.h"
+#include "ops/penalize.h"
 #include "ops/philox_normal.h"
 #include "ops/pixels.h"
 #include "ops/qk_norm_rope_append.h"
@@ -24,6 +25,8 @@
 #include "ops/rope_table.h"
 #include "ops/sample.h"
 #include "ops/time_embedding.h"
+#include "ops/tree_build.h"
+#include "ops/tree_verify.h"
 #include "ops/unpatchify.h"
 #include "ops/upsample_nearest.h"
 #include "ops/vae_latent.h"
@@ -44,7 +47,10 @@
   X(dense_attention, DenseAttention)       \
   X(copy_pages, CopyPages)                 \
   X(sample, Sample)                        \
-  X(decode_advance, DecodeAdvance)         \
+  X(tree_build, TreeBuild)                 \
+  X(tree_verify, TreeVerify)               \
+  X(kv_commit, KvCommit)                   \
+  X(penalize, Penalize)                    \
   X(emit, Emit)                            \
   X(increment, Increment)                  \
   X(time_embedding, TimeEmbedding)         \

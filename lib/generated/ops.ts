@@ -436,15 +436,17 @@ export function copyPages<T extends 'f32' | 'bf16'>(cx: Context, args: CopyPages
 export interface SampleArgs {
   /** [N V]: scores. */
   logits: Tensor<'f32'>;
-  /** [N]: 0 (or less, or NaN): the largest logit, lowest id on ties. */
+  /** [N]: sequence of each row, whose settings it takes; clamped to [0, B). */
+  seq: Tensor<'i32'>;
+  /** [B]: 0 (or less, or NaN): the largest logit, lowest id on ties. */
   temperature: Tensor<'f32'>;
-  /** [N]: keep the k largest logits, lower ids first on ties; 0 or less: all. */
+  /** [B]: keep the k largest logits, lower ids first on ties; 0 or less: all. */
   topK: Tensor<'i32'>;
-  /** [N]: then keep tokens, best first, while the mass before them (of what top-k left, at this temperature) is below p; the best always stays; 1 or more, or NaN: all. */
+  /** [B]: then keep tokens, best first, while the mass before them (of what top-k left, at this temperature) is below p; the best always stays; 1 or more, or NaN: all. */
   topP: Tensor<'f32'>;
-  /** [N]: then keep tokens of at least this share of the largest probability; 0 or less, or NaN: all; more than 1 acts as 1. */
+  /** [B]: then keep tokens of at least this share of the largest probability; 0 or less, or NaN: all; more than 1 acts as 1. */
   minP: Tensor<'f32'>;
-  /** [N 2]: low and high half of the 64-bit seed. */
+  /** [B 2]: low and high half of the 64-bit seed. */
   seed: Tensor<'i32'>;
   /** [N]: index of the token in the answer. */
   position: Tensor<'i32'>;
@@ -465,61 +467,242 @@ export interface SampleArgs {
 export function sample(cx: Context, args: SampleArgs): Tensor<'i32'> {
   return cx.run(
     13,
-    [args.logits, args.temperature, args.topK, args.topP, args.minP, args.seed, args.position, args.rows],
+    [args.logits, args.seq, args.temperature, args.topK, args.topP, args.minP, args.seed, args.position, args.rows],
     [],
   )[0] as Tensor<'i32'>;
 }
 
-export interface DecodeAdvanceArgs {
-  /** [N]: token that the step chose for each sequence. */
-  token: Tensor<'i32'>;
-  /** [K]: stop tokens; negative entries are unused. */
-  stop: Tensor<'i32'>;
-  /** [N]: most tokens of each answer. */
-  limit: Tensor<'i32'>;
-  /** [N]: token that the next step feeds. */
+export interface TreeBuildArgs {
+  /** [B C]: candidate tokens of each sequence. */
   tokens: Tensor<'i32'>;
-  /** [N]: its rotary position. */
-  positions: Tensor<'i32'>;
-  /** [N]: its cache slot. */
-  slots: Tensor<'i32'>;
-  /** [N]: slots that it sees, itself included. */
-  visible: Tensor<'i32'>;
-  /** [N]: tokens of the answer so far. */
+  /** [B C]: candidate that each one follows: an index below its own, or -1 for the root. */
+  parents: Tensor<'i32'>;
+  /** [B C]: logarithm of the estimated probability that the candidate is reached and accepted; a candidate is worth no more than what it follows; -inf: unused. */
+  values: Tensor<'f32'>;
+  /** [B]: candidates of each sequence; clamped to [0, C]. */
+  count: Tensor<'i32'>;
+  /** [B]: most nodes of each tree, the root included; clamped to [1, 128]. */
+  budget: Tensor<'i32'>;
+  /** [B]: token of the root: the last one of the answer, not yet in the cache. */
+  root: Tensor<'i32'>;
+  /** [B]: its rotary position. */
+  rootPosition: Tensor<'i32'>;
+  /** [B]: its cache slot: the committed length. */
+  rootSlot: Tensor<'i32'>;
+  /** [B]: tokens of the answer so far. */
   output: Tensor<'i32'>;
-  /** [N]: 0 running, 1 stop token, 2 length limit. */
+  /** [B]: most tokens of the answer: no node is deeper than limit - output - 1. */
+  limit: Tensor<'i32'>;
+  /** [B]: cache slots that the sequence's pages hold. */
+  capacity: Tensor<'i32'>;
+  /** [B]: not 0: the sequence takes no rows. */
   finished: Tensor<'i32'>;
-  /** [1]: rows that still run: N, or 0 once all have finished. */
-  live: Tensor<'i32'>;
+  /** N, at least B. */
+  capacityRows: number;
+  /** tokens lie in [0, vocabulary). */
+  vocabulary: number;
 }
 
 /**
- * The device-side state of a decode loop: stop tokens, length limit, and what the next step reads.
+ * Draft trees of a ragged batch from scored candidates: select, merge, number depth first, derive the masks.
  *
- * `running: token in stop -> finished 1; else output + 1 = limit -> finished 2 (the token counts); else the token is fed next, positions, slots, visible and output grow by 1. Sequences that had finished stay as they are`
+ * `a candidate's value is min(values, value of what it follows); candidates are taken in the order "value descending, index ascending" until the budget, the rows, the cache or the answer's limit is full: one whose parent was not taken is left out, one that repeats a sibling's token is merged with it. Nodes are numbered depth first, children in the order in which they were taken. A candidate with a value that is not a number, a token out of range or a parent that is no index below its own is left out and flagged. Every running sequence has a root; sequences take rows in order, each leaves one row for every sequence behind it. Rows beyond `rows` hold 0, parent, source and slot -1`
  *
  * Returns
- * - `event` [N 4]: token (-1 if it did not run), its index in the answer, finished, 1 if the sequence ran in this step.
+ * - `token` [N]: token of each row.
+ * - `parent` [N]: its parent, counted from the tree's root; -1 for a root.
+ * - `source` [N]: candidate that it came from; -1 for a root.
+ * - `seq` [N]: sequence of each row.
+ * - `position` [N]: rotary position: the root's plus the depth.
+ * - `slot` [N]: cache slot: the root's plus the number in the tree; -1 beyond `rows`.
+ * - `visible` [N]: slots below the root's.
+ * - `own` [N 2]: slots of the tree.
+ * - `ancestors` [N 4]: 128 bits: bit j is set for node j on the path from the root.
+ * - `index` [N]: index in the answer of the token that the row predicts.
+ * - `first` [F]: first row of each sequence, and one past the last: F = B + 1.
+ * - `rows` [1]: rows in use.
  *
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
-export function decodeAdvance(cx: Context, args: DecodeAdvanceArgs): Tensor<'i32'> {
-  return cx.run(
+export function treeBuild(
+  cx: Context,
+  args: TreeBuildArgs,
+): {
+  token: Tensor<'i32'>;
+  parent: Tensor<'i32'>;
+  source: Tensor<'i32'>;
+  seq: Tensor<'i32'>;
+  position: Tensor<'i32'>;
+  slot: Tensor<'i32'>;
+  visible: Tensor<'i32'>;
+  own: Tensor<'i32'>;
+  ancestors: Tensor<'i32'>;
+  index: Tensor<'i32'>;
+  first: Tensor<'i32'>;
+  rows: Tensor<'i32'>;
+} {
+  const [token, parent, source, seq, position, slot, visible, own, ancestors, index, first, rows] = cx.run(
     14,
     [
+      args.tokens,
+      args.parents,
+      args.values,
+      args.count,
+      args.budget,
+      args.root,
+      args.rootPosition,
+      args.rootSlot,
+      args.output,
+      args.limit,
+      args.capacity,
+      args.finished,
+    ],
+    [args.capacityRows, args.vocabulary],
+  );
+  return {
+    token: token as Tensor<'i32'>,
+    parent: parent as Tensor<'i32'>,
+    source: source as Tensor<'i32'>,
+    seq: seq as Tensor<'i32'>,
+    position: position as Tensor<'i32'>,
+    slot: slot as Tensor<'i32'>,
+    visible: visible as Tensor<'i32'>,
+    own: own as Tensor<'i32'>,
+    ancestors: ancestors as Tensor<'i32'>,
+    index: index as Tensor<'i32'>,
+    first: first as Tensor<'i32'>,
+    rows: rows as Tensor<'i32'>,
+  };
+}
+
+export interface TreeVerifyArgs {
+  /** [N]: token that the model chose after each row. */
+  target: Tensor<'i32'>;
+  /** [N]: token of each row. */
+  token: Tensor<'i32'>;
+  /** [N]: its parent, counted from the tree's root; -1 for a root. */
+  parent: Tensor<'i32'>;
+  /** [F]: first row of each sequence, and one past the last: F = B + 1. */
+  first: Tensor<'i32'>;
+  /** [B K]: stop tokens of each; negative entries are unused. */
+  stop: Tensor<'i32'>;
+  /** [B]: most tokens of each answer. */
+  limit: Tensor<'i32'>;
+  /** [B]: token that the next round feeds. */
+  tokens: Tensor<'i32'>;
+  /** [B]: its rotary position. */
+  positions: Tensor<'i32'>;
+  /** [B]: its cache slot: the committed length. */
+  slots: Tensor<'i32'>;
+  /** [B]: tokens of the answer so far. */
+  output: Tensor<'i32'>;
+  /** [B]: 0 running, 1 stop token, 2 length limit. */
+  finished: Tensor<'i32'>;
+  /** [B L]: the tokens of the answer; those beyond L are not kept. */
+  history: Tensor<'i32'>;
+  /** W, most nodes on a path: it ends there. */
+  width: number;
+}
+
+/**
+ * Exact-match verification of draft trees, and the device-side state of a decode loop: stop tokens, length limit, what the next round reads.
+ *
+ * `from the root: the target of the node is the next token of the answer; a stop token ends the answer (finished 1, not counted), limit ends it (finished 2, counted); else the first child with that token is accepted, or the round ends and the token is fed next. positions and slots grow by `accepted`, output by the tokens that count. Rows out of range are clamped and flagged; a sequence that had finished, or has no rows, stays as it is`
+ *
+ * Returns
+ * - `path` [B W]: accepted nodes, counted from the tree's root; -1 behind them.
+ * - `accepted` [B]: how many: the tokens that the round gave; 0 when it did not run.
+ * - `event` [B E]: accepted, index of the first token in the answer, finished, nodes of the tree, then the tokens, -1 behind them.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function treeVerify(
+  cx: Context,
+  args: TreeVerifyArgs,
+): { path: Tensor<'i32'>; accepted: Tensor<'i32'>; event: Tensor<'i32'> } {
+  const [path, accepted, event] = cx.run(
+    15,
+    [
+      args.target,
       args.token,
+      args.parent,
+      args.first,
       args.stop,
       args.limit,
       args.tokens,
       args.positions,
       args.slots,
-      args.visible,
       args.output,
       args.finished,
-      args.live,
+      args.history,
     ],
+    [args.width],
+  );
+  return { path: path as Tensor<'i32'>, accepted: accepted as Tensor<'i32'>, event: event as Tensor<'i32'> };
+}
+
+export interface KvCommitArgs<T extends 'f32' | 'bf16'> {
+  /** [X G D S]: keys of all layers, one layer's pages after another's. */
+  kCache: Tensor<T>;
+  /** [X G S D]: values. */
+  vCache: Tensor<NoInfer<T>>;
+  /** [B P]: page within a layer per sequence and page index. */
+  pageTable: Tensor<'i32'>;
+  /** [B W]: accepted nodes of each tree, ascending, the root (0) first. */
+  path: Tensor<'i32'>;
+  /** [B]: how many; clamped to [0, W]. */
+  accepted: Tensor<'i32'>;
+  /** [B]: committed length once they are accepted: the root's slot + accepted. */
+  slots: Tensor<'i32'>;
+  /** X is a multiple of it. */
+  layers: number;
+}
+
+/**
+ * Moves the keys and values of accepted tree nodes to where plain decoding would have put them.
+ *
+ * `base = slots - accepted; j = 1 .. accepted - 1 in order: cache[base + j] = cache[base + path[j]] in every layer. path[j] >= j, so no later source is overwritten; an entry that is not, or lies outside the pages, is skipped and flagged`
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function kvCommit<T extends 'f32' | 'bf16'>(cx: Context, args: KvCommitArgs<T>): void {
+  cx.run(16, [args.kCache, args.vCache, args.pageTable, args.path, args.accepted, args.slots], [args.layers]);
+}
+
+export interface PenalizeArgs {
+  /** [N V]: scores. */
+  logits: Tensor<'f32'>;
+  /** [B]: repetition penalty of each sequence; 1, 0 or less, or NaN: none. */
+  penalty: Tensor<'f32'>;
+  /** [B L]: the tokens of each answer. */
+  history: Tensor<'i32'>;
+  /** [B]: how many; clamped to [0, L]. */
+  count: Tensor<'i32'>;
+  /** [N]: sequence of each row; clamped to [0, B). */
+  seq: Tensor<'i32'>;
+  /** [N]: token of each row of a draft tree; the root's is part of the history. */
+  token?: Tensor<'i32'> | undefined;
+  /** [N]: its parent, counted from the tree's root; -1 for a root. */
+  parent?: Tensor<'i32'> | undefined;
+  /** [F]: first row of each sequence, and one past the last: F = B + 1. */
+  first?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+}
+
+/**
+ * Repetition penalty: tokens that the answer already holds, on the row's own path too, become less likely.
+ *
+ * `for every distinct token of the history and of the row's path below the root: logit = logit > 0 ? logit / penalty : logit * penalty. Tokens out of [0, V) count for nothing`
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function penalize(cx: Context, args: PenalizeArgs): void {
+  cx.run(
+    17,
+    [args.logits, args.penalty, args.history, args.count, args.seq, args.token, args.parent, args.first, args.rows],
     [],
-  )[0] as Tensor<'i32'>;
+  );
 }
 
 export interface EmitArgs<T extends 'f32' | 'bf16' | 'i32' | 'u8'> {
@@ -539,7 +722,7 @@ export interface EmitArgs<T extends 'f32' | 'bf16' | 'i32' | 'u8'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function emit<T extends 'f32' | 'bf16' | 'i32' | 'u8'>(cx: Context, args: EmitArgs<T>): void {
-  cx.run(15, [args.payload, args.when], [args.channel]);
+  cx.run(18, [args.payload, args.when], [args.channel]);
 }
 
 export interface IncrementArgs {
@@ -557,7 +740,7 @@ export interface IncrementArgs {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function increment(cx: Context, args: IncrementArgs): void {
-  cx.run(16, [args.x], [args.by]);
+  cx.run(19, [args.x], [args.by]);
 }
 
 export interface TimeEmbeddingArgs<T extends 'f32', O extends 'f32' | 'bf16' = T> {
@@ -587,7 +770,7 @@ export function timeEmbedding<T extends 'f32', O extends 'f32' | 'bf16' = T>(
   cx: Context,
   args: TimeEmbeddingArgs<T, O>,
 ): Tensor<NoInfer<O>> {
-  return cx.run(17, [args.times, args.step], [args.dim, args.column, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
+  return cx.run(20, [args.times, args.step], [args.dim, args.column, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
 }
 
 export interface GuidedUpdateArgs {
@@ -631,7 +814,7 @@ export function guidedUpdate(
   args: GuidedUpdateArgs,
 ): { velocity: Tensor<'f32'>; denoised?: Tensor<'f32'> | undefined } {
   const [velocity, denoised] = cx.run(
-    18,
+    21,
     [args.x, args.v, args.vText, args.vImage, args.previous, args.noise, args.schedule, args.step, args.images],
     [choiceNumber(args.renorm, ['global', 'channel', 'text_channel']), args.denoise],
   );
@@ -674,7 +857,7 @@ export function philoxNormal<O extends 'f32' | 'bf16' = 'f32'>(
   args: PhiloxNormalArgs<O>,
 ): Tensor<NoInfer<O>> {
   return cx.run(
-    19,
+    22,
     [args.seed, args.position, args.images],
     [args.rowsCount, args.columns, args.purpose, args.mean, args.deviation, dtypeNumber(args.dtype)],
   )[0] as Tensor<NoInfer<O>>;
@@ -714,7 +897,7 @@ export function conv2d<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', B ext
   args: Conv2dArgs<T, W, B>,
 ): Tensor<T> {
   return cx.run(
-    20,
+    23,
     [args.x, args.weight, args.bias, args.residual],
     [args.kernel, args.stride, args.padBegin, args.padEnd],
   )[0] as Tensor<T>;
@@ -736,7 +919,7 @@ export interface ConvWeightArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function convWeight<T extends 'f32' | 'bf16'>(cx: Context, args: ConvWeightArgs<T>): Tensor<T> {
-  return cx.run(21, [args.weight], [])[0] as Tensor<T>;
+  return cx.run(24, [args.weight], [])[0] as Tensor<T>;
 }
 
 export interface GroupNormArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
@@ -769,7 +952,7 @@ export function groupNorm<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'>(
   args: GroupNormArgs<T, W>,
 ): Tensor<T> {
   return cx.run(
-    22,
+    25,
     [args.x, args.weight, args.bias],
     [args.groups, args.eps, choiceNumber(args.activation, ['none', 'swish'])],
   )[0] as Tensor<T>;
@@ -793,7 +976,7 @@ export interface UpsampleNearestArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function upsampleNearest<T extends 'f32' | 'bf16'>(cx: Context, args: UpsampleNearestArgs<T>): Tensor<T> {
-  return cx.run(23, [args.x], [args.factor])[0] as Tensor<T>;
+  return cx.run(26, [args.x], [args.factor])[0] as Tensor<T>;
 }
 
 export interface PatchifyArgs<T extends 'f32' | 'bf16'> {
@@ -814,7 +997,7 @@ export interface PatchifyArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function patchify<T extends 'f32' | 'bf16'>(cx: Context, args: PatchifyArgs<T>): Tensor<T> {
-  return cx.run(24, [args.x], [args.patch])[0] as Tensor<T>;
+  return cx.run(27, [args.x], [args.patch])[0] as Tensor<T>;
 }
 
 export interface UnpatchifyArgs<T extends 'f32' | 'bf16'> {
@@ -841,7 +1024,7 @@ export interface UnpatchifyArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function unpatchify<T extends 'f32' | 'bf16'>(cx: Context, args: UnpatchifyArgs<T>): Tensor<T> {
-  return cx.run(25, [args.x], [args.patch, args.height, args.scale, args.shift])[0] as Tensor<T>;
+  return cx.run(28, [args.x], [args.patch, args.height, args.scale, args.shift])[0] as Tensor<T>;
 }
 
 export interface NormalizePixelsArgs {
@@ -860,7 +1043,7 @@ export interface NormalizePixelsArgs {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function normalizePixels(cx: Context, args: NormalizePixelsArgs): Tensor<'f32'> {
-  return cx.run(26, [args.x], [])[0] as Tensor<'f32'>;
+  return cx.run(29, [args.x], [])[0] as Tensor<'f32'>;
 }
 
 export interface DenormalizePixelsArgs<T extends 'f32' | 'bf16'> {
@@ -879,7 +1062,7 @@ export interface DenormalizePixelsArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function denormalizePixels<T extends 'f32' | 'bf16'>(cx: Context, args: DenormalizePixelsArgs<T>): Tensor<'u8'> {
-  return cx.run(27, [args.x], [])[0] as Tensor<'u8'>;
+  return cx.run(30, [args.x], [])[0] as Tensor<'u8'>;
 }
 
 export interface VaeLatentArgs<T extends 'f32' | 'bf16'> {
@@ -904,5 +1087,5 @@ export interface VaeLatentArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function vaeLatent<T extends 'f32' | 'bf16'>(cx: Context, args: VaeLatentArgs<T>): Tensor<T> {
-  return cx.run(28, [args.moments, args.noise], [args.scale, args.shift])[0] as Tensor<T>;
+  return cx.run(31, [args.moments, args.noise], [args.scale, args.shift])[0] as Tensor<T>;
 }

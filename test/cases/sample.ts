@@ -30,26 +30,28 @@ function one(
   v: number,
   asks: Ask[],
   logits: Logits,
-  rows?: number,
+  { rows, seq = asks.map((_, i) => i) }: { rows?: number; seq?: number[] } = {},
 ): OpCases['cases'][number] {
-  const n = asks.length;
-  const column = (pick: (ask: Ask) => number) => values('f32', [n], asks.map(pick));
+  const n = seq.length;
+  const b = asks.length;
+  const column = (pick: (ask: Ask) => number) => values('f32', [b], asks.map(pick));
   return {
     name,
     tags: [tag],
-    dims: { N: n, V: v },
+    dims: { N: n, V: v, B: b },
     build: (rng) => ({
       operands: {
         logits: values('f32', [n, v], logits(rng, n, v)),
+        seq: counts(seq),
         temperature: column((ask) => ask.temperature ?? 1),
         top_k: counts(asks.map((ask) => ask.topK ?? 0)),
         top_p: column((ask) => ask.topP ?? 1),
         min_p: column((ask) => ask.minP ?? 0),
         seed: counts(
           asks.flatMap(() => [Math.floor(rng() * 2 ** 32) | 0, Math.floor(rng() * 2 ** 32) | 0]),
-          [n, 2],
+          [b, 2],
         ),
-        position: counts(asks.map(() => Math.floor(rng() * 4096))),
+        position: counts(seq.map(() => Math.floor(rng() * 4096))),
         ...(rows === undefined ? {} : { rows: counts([rows]) }),
       },
       attributes: {},
@@ -108,6 +110,15 @@ export const cases: OpCases = {
       [0.001, 0.05, 0.5, 0.99].map((minP) => ({ minP })),
       spread(2),
     ),
+    one(
+      'rows of trees',
+      'small',
+      90,
+      [{ temperature: 0 }, { temperature: 0.9, topK: 12 }, { temperature: 1.4, topP: 0.8 }],
+      spread(2),
+      { seq: [1, 1, 0, 2, 1, 2, 2, 0] },
+    ),
+    one('sequences out of range', 'edge', 40, [{}, { temperature: 0.5 }], spread(1), { seq: [0, -1, 1, 2, 2 ** 30] }),
     one('all filters', 'small', 700, times(12, { temperature: 0.8, topK: 30, topP: 0.9, minP: 0.02 }), spread(1.5)),
     one(
       'greedy ties',
@@ -191,8 +202,8 @@ export const cases: OpCases = {
       spread(0.5),
     ),
     one('flat row', 'edge', 20000, [{}, { topK: 2000 }, { topK: 10 }, { topP: 0.4 }], steps(1)),
-    one('some live rows', 'edge', 400, times(6, { topK: 50 }), spread(2), 4),
-    one('no live rows', 'edge', 40, times(3, {}), spread(2), 0),
+    one('some live rows', 'edge', 400, times(6, { topK: 50 }), spread(2), { rows: 4 }),
+    one('no live rows', 'edge', 40, times(3, {}), spread(2), { rows: 0 }),
     one('no rows', 'edge', 40, [], spread(2)),
     one(
       'vocabulary of the 7B model',
@@ -207,6 +218,7 @@ export const cases: OpCases = {
     const [n = 0, v = 0] = logits.shape;
     const number = (name: string, i: number) => operand(operands, name).data[i] as number;
     const live = operands.rows ? Math.min(n, Number(operands.rows.data[0])) : n;
+    const batch = operand(operands, 'temperature').data.length;
     const token = new Float64Array(n);
     for (let row = 0; row < live; row++) {
       const x = logits.data.subarray(row * v, (row + 1) * v);
@@ -216,16 +228,17 @@ export const cases: OpCases = {
         if (l > largest) largest = l;
         if (Number.isNaN(l)) ordinary = false;
       }
-      const temperature = number('temperature', row);
+      const seq = Math.min(Math.max(number('seq', row), 0), batch - 1);
+      const temperature = number('temperature', seq);
       if (!ordinary || !Number.isFinite(largest) || !(temperature > 0)) {
         token[row] = Math.max(0, x.indexOf(largest as never));
         continue;
       }
       const scaled = Float64Array.from(x, (l) => (l === largest ? 0 : (l - largest) / Math.min(temperature, 3.4e38)));
       let kept = Array.from({ length: v }, (_, id) => id);
-      const topK = number('top_k', row);
-      const topP = number('top_p', row);
-      const minP = number('min_p', row);
+      const topK = number('top_k', seq);
+      const topP = number('top_p', seq);
+      const minP = number('min_p', seq);
       if ((topK > 0 && topK < v) || topP < 1) kept.sort((a, b) => (x[b] as number) - (x[a] as number) || a - b);
       if (topK > 0) kept = kept.slice(0, topK);
       if (topP < 1) {
@@ -242,7 +255,7 @@ export const cases: OpCases = {
       kept.sort((a, b) => a - b);
       for (const id of kept) {
         const words = philox(
-          [number('seed', 2 * row), number('seed', 2 * row + 1)],
+          [number('seed', 2 * seq), number('seed', 2 * seq + 1)],
           [Math.floor(id / 4), number('position', row), 0, 0],
         );
         const value = (scaled[id] as number) - Math.log(exponential(words[id % 4] as number));

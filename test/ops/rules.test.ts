@@ -33,6 +33,34 @@ const append = (d: number, columns: number, slots = 64) => ({
   ...caches(slots, d),
 });
 const scaled = { scale: 1, shift: 0 };
+const treeOf = (b: number, c = 2) => ({
+  tokens: i(b, c),
+  parents: i(b, c),
+  values: f(b, c),
+  ...Object.fromEntries(
+    ['count', 'budget', 'root', 'root_position', 'root_slot', 'output', 'limit', 'capacity', 'finished'].map((name) => [
+      name,
+      i(b),
+    ]),
+  ),
+});
+const verifyOf = (offsets: number) => ({
+  target: i(3),
+  token: i(3),
+  parent: i(3),
+  first: i(offsets),
+  stop: i(2, 1),
+  history: i(2, 4),
+  ...Object.fromEntries(['limit', 'tokens', 'positions', 'slots', 'output', 'finished'].map((name) => [name, i(2)])),
+});
+const commitOf = (slots: number) => ({
+  ...caches(slots),
+  page_table: i(1, 1),
+  path: i(1, 4),
+  accepted: i(1),
+  slots: i(1),
+});
+const penalizeOf = () => ({ logits: f(2, 4), penalty: f(1), history: i(1, 3), count: i(1), seq: i(2) });
 
 const refused: Record<string, Refused[]> = {
   linear: [
@@ -114,10 +142,33 @@ const refused: Record<string, Refused[]> = {
   sample: [
     [
       'no columns',
-      { logits: f(1, 0), temperature: f(1), top_k: i(1), top_p: f(1), min_p: f(1), seed: i(1, 2), position: i(1) },
+      {
+        logits: f(1, 0),
+        seq: i(1),
+        temperature: f(1),
+        top_k: i(1),
+        top_p: f(1),
+        min_p: f(1),
+        seed: i(1, 2),
+        position: i(1),
+      },
       {},
       'logits',
     ],
+  ],
+  tree_build: [
+    ['fewer rows than sequences', treeOf(3), { capacity_rows: 2, vocabulary: 9 }, 'capacity_rows', 'BAD_OPTION'],
+    ['too many candidates', treeOf(1, 65537), { capacity_rows: 8, vocabulary: 9 }, 'tokens'],
+  ],
+  tree_verify: [['row offsets of another batch', verifyOf(2), { width: 4 }, 'first']],
+  kv_commit: [
+    ['pages that layers cannot share out', commitOf(64), { layers: 3 }, 'k_cache'],
+    ['pages of another size', commitOf(32), { layers: 2 }, 'k_cache'],
+  ],
+  penalize: [
+    ['a tree without parents', { ...penalizeOf(), token: i(2), first: i(2) }, {}, 'parent'],
+    ['a tree without row offsets', { ...penalizeOf(), token: i(2), parent: i(2) }, {}, 'first'],
+    ['row offsets of another batch', { ...penalizeOf(), token: i(2), parent: i(2), first: i(3) }, {}, 'first'],
   ],
   vae_latent: [
     ['an odd number of channels', { moments: f(2, 2, 5) }, scaled, 'moments'],

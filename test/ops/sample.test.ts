@@ -28,6 +28,7 @@ async function sample(
   const token = on.scope(() =>
     ops.sample(on, {
       logits: on.tensor('f32', [n, v], logits),
+      seq: on.tensor('i32', [n], all),
       temperature: column(settings.temperature ?? 1),
       topK: on.tensor('i32', [n], new Int32Array(n).fill(settings.topK ?? 0)),
       topP: column(settings.topP ?? 1),

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import * as ops from '../../lib/generated/ops.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
-import { DecodeStep } from '../../lib/models/bagel/decode-step.js';
+import { BatchDecoder } from '../../lib/speculative/decode.js';
 import { Activity, Context } from '../../lib/tensor/context.js';
 import type { Tensor } from '../../lib/tensor/tensor.js';
 import { seeded } from '../kit/cases.js';
@@ -185,26 +185,29 @@ describe('the bundled model', () => {
       { length: 16 },
       (_, i) => `how many ${['circles', 'squares', 'rings', 'crosses'][i % 4]} are there? ${i}`,
     );
-    const sampling = { temperature: 0.8, topK: 0, topP: 1, minP: 0, seed: 7 };
+    const sampling = { temperature: 0.8, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 7 };
     const answers: number[][] = [];
-    const alone = new DecodeStep(model, 1);
-    const collect = async (step: DecodeStep, texts: string[]) => {
-      const sequences = texts.map((text) => {
-        const sequence = model.sequence();
-        model.appendTokens(sequence, model.frame(text));
-        model.reserve(sequence, 30);
-        return sequence;
-      });
-      await model.cx.sync();
-      const starts = sequences.map((sequence) => ({ sequence, first: model.special.bos, limit: 24, sampling }));
-      step.start(starts, []);
-      const out: number[][] = texts.map(() => []);
-      for await (const events of step.run(new Activity())) {
-        events.forEach((event, i) => {
-          if (event.ran) out[i]?.push(event.token);
-        });
+    const alone = new BatchDecoder(model, 1);
+    const item = (text: string, limit: number) => {
+      const sequence = model.sequence();
+      model.appendTokens(sequence, model.frame(text));
+      model.reserve(sequence, limit + 6);
+      return { sequence, first: model.special.bos, limit, stop: [], sampling };
+    };
+    const run = async (decoder: BatchDecoder, items: ReturnType<typeof item>[]) => {
+      const out: number[][] = items.map(() => []);
+      const waiting = [...items];
+      const options = { activity: new Activity(), times: { draftMs: 0, verifyMs: 0 } };
+      for await (const round of decoder.run(() => waiting.shift(), options)) {
+        for (const result of round) out[items.indexOf(result.item)]?.push(...result.event.tokens);
       }
-      for (const sequence of sequences) sequence.release();
+      return out;
+    };
+    const collect = async (decoder: BatchDecoder, texts: string[]) => {
+      const items = texts.map((text) => item(text, 24));
+      await model.cx.sync();
+      const out = await run(decoder, items);
+      for (const { sequence } of items) sequence.release();
       return out;
     };
     await collect(alone, [questions[0] as string]); // the first run resolves addresses
@@ -212,20 +215,19 @@ describe('the bundled model', () => {
       const [one] = await collect(alone, [question]);
       answers.push(one as number[]);
     }
-    const batch = new DecodeStep(model, 16);
-    expect(await collect(batch, questions)).toEqual(answers);
+    for (const size of [16, 5]) {
+      const batch = new BatchDecoder(model, size);
+      expect(await collect(batch, questions), `in ${size} rows`).toEqual(answers);
+      batch.dispose();
+    }
     expect(answers.every((tokens) => tokens.length === 24)).toBe(true);
 
-    const sequence = model.sequence();
-    model.appendTokens(sequence, model.frame('describe the image.'));
-    model.reserve(sequence, 200);
-    alone.start([{ sequence, first: model.special.bos, limit: 120, sampling }], []);
+    const long = item('describe the image.', 120);
     await model.cx.sync();
     const before = model.cx.counters();
-    let steps = 0;
-    for await (const _ of alone.run(new Activity())) steps++;
+    const [tokens] = await run(alone, [long]);
     const after = model.cx.counters();
-    expect(steps).toBe(120);
+    expect(tokens).toHaveLength(120);
     expect(after.allocations - before.allocations).toBe(0);
     expect(after.reads - before.reads).toBe(0);
     expect(after.recordings - before.recordings).toBe(0);

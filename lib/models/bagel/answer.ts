@@ -1,11 +1,18 @@
-import type { Sequence } from '../../cache/pages.js';
 import { HyperBagelError } from '../../errors.js';
-import { throwIfAborted } from '../../io/abort.js';
-import { StreamDecoder } from '../../io/tokenizer.js';
-import { Activity } from '../../tensor/context.js';
-import { DecodeStep, type Sampling } from './decode-step.js';
-import type { BagelModel } from './model.js';
+import type { Drafter } from '../../speculative/drafter.js';
+import type { RoundTrace } from '../../speculative/round.js';
+import type { Sampling } from '../../speculative/state.js';
 import { checkInteger, checkNumber, chooseSeed } from './options.js';
+
+export type Speculate = 'off' | 'ngram' | 'eagle' | 'auto' | Drafter;
+
+/** One round of an answer: a draft tree in depth-first order, and which of its nodes were accepted. */
+export interface RoundReport extends RoundTrace {
+  /** Index in the answer of the token after the root. */
+  index: number;
+  /** Nodes on the accepted path, the root first. */
+  accepted: number[];
+}
 
 export interface AnswerOptions {
   /** Most generated tokens. Default 512; what is left of the context when that is less. */
@@ -15,12 +22,25 @@ export interface AnswerOptions {
   topK?: number | undefined;
   topP?: number | undefined;
   minP?: number | undefined;
+  /**
+   * Makes tokens that the answer already holds less likely: logits above 0 are divided by it, others multiplied. 1 (default): no
+   * penalty.
+   */
+  repetitionPenalty?: number | undefined;
   /** Default: a random one, reported in the answer. */
   seed?: number | undefined;
   /** The answer ends before the first of these. */
   stop?: readonly string[] | undefined;
   /** Goes on past the end-of-text token. */
   ignoreStop?: boolean | undefined;
+  /**
+   * Where drafts come from; the answer is the same whatever it is. `auto` (default): what is there, as long as it pays.
+   */
+  speculate?: Speculate | undefined;
+  /** Most nodes of a draft tree, 1 to 128, the root included. Default: by measured cost. */
+  treeNodes?: number | undefined;
+  /** Gives the tree of each round. */
+  onRound?: ((round: RoundReport) => void) | undefined;
   signal?: AbortSignal | undefined;
 }
 
@@ -28,6 +48,33 @@ export interface AnswerOptions {
 export interface AnswerPiece {
   text: string;
   tokens: number[];
+  /** How many of the tokens, the first ones, had been drafted. */
+  drafted: number;
+}
+
+/** What speculation did for an answer. A round gives the accepted drafted tokens and one more, the bonus token. */
+export interface SpeculationStats {
+  /** Name of the drafter; `off` without one. */
+  drafter: string;
+  /** Rounds that had a draft. The other steps were plain. */
+  rounds: number;
+  /** Nodes that were drafted and verified, and how many of them were accepted. */
+  drafted: number;
+  accepted: number;
+  /** Mean over all steps of the answer. */
+  meanAccepted: number;
+  /** The same with the bonus token: tokens per step. */
+  meanAcceptedWithBonus: number;
+  /** Mean nodes of a round with a draft, the root included. */
+  nodesPerRound: number;
+  /** Of `answerMs`: in the drafter, in rounds with drafts, the rest. Of the whole batch when answers were made together. */
+  draftMs: number;
+  verifyMs: number;
+  otherMs: number;
+  /** Tokens x this machine's plain step / answerMs; undefined when no plain step was measured. */
+  speedup?: number | undefined;
+  /** Why speculation was switched off, or what the drafter failed with. */
+  note?: string | undefined;
 }
 
 export interface Answer {
@@ -39,7 +86,7 @@ export interface Answer {
   finishReason: 'stop' | 'length' | 'stop_string';
   seed: number;
   timings: { promptMs: number; answerMs: number };
-  stats: { tokens: number; steps: number; tokensPerSecond: number };
+  stats: { tokens: number; steps: number; tokensPerSecond: number; speculation: SpeculationStats };
 }
 
 /** An answer on its way: iterate it for pieces, or await `result`. Nothing runs before one of the two. */
@@ -109,119 +156,7 @@ export function checkSampling(options: AnswerOptions): Sampling {
     topK: checkInteger('topK', options.topK ?? 0, 0, 2 ** 31 - 1),
     topP: checkNumber('topP', options.topP ?? 1, 0, 1),
     minP: checkNumber('minP', options.minP ?? 0, 0, 1),
+    repetitionPenalty: checkNumber('repetitionPenalty', options.repetitionPenalty ?? 1, 0.01, 100),
     seed: chooseSeed(options.seed),
   };
-}
-
-/** Decode steps are recorded once and lent to one answer at a time. */
-export class DecodeSteps {
-  readonly #idle: DecodeStep[] = [];
-
-  constructor(private readonly model: BagelModel) {}
-
-  take(): DecodeStep {
-    return this.#idle.pop() ?? new DecodeStep(this.model);
-  }
-
-  give(step: DecodeStep): void {
-    this.#idle.push(step);
-  }
-}
-
-/** What an answer leaves behind: fed tokens are in the cache, `pending` ones still have to be appended to close the segment. */
-export interface Decoded {
-  text: string;
-  tokens: number[];
-  pending: number[];
-  finishReason: Answer['finishReason'];
-  steps: number;
-}
-
-/** Holds back text that may be the beginning of a stop string. */
-class StopStrings {
-  #text = '';
-
-  constructor(private readonly stops: readonly string[]) {}
-
-  /** Text that is safe to show, and whether a stop string was met. */
-  push(text: string): { text: string; stopped: boolean } {
-    this.#text += text;
-    const found = this.stops.map((s) => this.#text.indexOf(s)).filter((at) => at >= 0);
-    if (found.length > 0) return { text: this.#text.slice(0, Math.min(...found)), stopped: true };
-    let held = 0;
-    for (const stop of this.stops) {
-      for (let n = Math.min(stop.length - 1, this.#text.length); n > held; n--) {
-        if (this.#text.endsWith(stop.slice(0, n))) held = n;
-      }
-    }
-    const safe = this.#text.slice(0, this.#text.length - held);
-    this.#text = this.#text.slice(this.#text.length - held);
-    return { text: safe, stopped: false };
-  }
-
-  flush(): string {
-    return this.#text;
-  }
-}
-
-/**
- * Generates after a sequence's end. On success the sequence holds every token that was fed; on failure or when the consumer
- * leaves early it is as it was before.
- */
-export async function* decode(
-  model: BagelModel,
-  steps: DecodeSteps,
-  sequence: Sequence,
-  sampling: Sampling,
-  options: AnswerOptions,
-): AsyncGenerator<AnswerPiece, Decoded, undefined> {
-  const { special, tokenizer } = model;
-  const room = model.config.llm.maxPositions - sequence.length - 2;
-  const wanted = checkInteger('maxTokens', options.maxTokens ?? 512, 1, 2 ** 31 - 1);
-  const limit = Math.max(1, Math.min(wanted, room));
-  throwIfAborted(options.signal);
-  model.reserve(sequence, limit + 2);
-  const activity = new Activity();
-  const abort = () => activity.cancel();
-  options.signal?.addEventListener('abort', abort, { once: true });
-  const step = steps.take();
-  const stops = new StopStrings(options.stop?.filter((s) => s.length > 0) ?? []);
-  const decoder = tokenizer && new StreamDecoder(tokenizer);
-  const tokens: number[] = [];
-  let text = '';
-  let fed = 0;
-  let finishReason: Decoded['finishReason'] | undefined;
-  try {
-    step.start([{ sequence, first: special.bos, limit, sampling }], options.ignoreStop ? [] : [special.eos]);
-    for await (const [event] of step.run(activity)) {
-      if (!event) continue;
-      fed += 1;
-      if (event.finished === 1) {
-        finishReason = 'stop';
-        break;
-      }
-      tokens.push(event.token);
-      const piece = stops.push(decoder?.push([event.token]) ?? '');
-      text += piece.text;
-      yield { text: piece.text, tokens: [event.token] };
-      if (piece.stopped) finishReason = 'stop_string';
-      else if (event.finished === 2) finishReason = 'length';
-      if (finishReason) break;
-    }
-    if (finishReason !== 'stop_string') {
-      const piece = stops.push(decoder?.flush() ?? '');
-      const rest = piece.text + (piece.stopped ? '' : stops.flush());
-      text += rest;
-      if (rest) yield { text: rest, tokens: [] };
-    }
-    throwIfAborted(options.signal);
-    sequence.length += fed;
-    sequence.position += fed;
-    const last = finishReason === 'stop' ? [] : tokens.slice(-1);
-    return { text, tokens, pending: [...last, special.eos], finishReason: finishReason ?? 'length', steps: fed };
-  } finally {
-    options.signal?.removeEventListener('abort', abort);
-    steps.give(step);
-    sequence.trim();
-  }
 }

@@ -7,13 +7,15 @@ import { Tokenizer } from '../../io/tokenizer.js';
 import { packageRoot } from '../../native/load.js';
 import { Context, type ContextOptions } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
-import { type Answer, type AnswerOptions, DecodeSteps } from './answer.js';
+import type { Answer, AnswerOptions } from './answer.js';
 import { type BagelConfig, readConfig } from './config.js';
 import { type Drawing, type DrawOptions, Painter, THINK_PROMPTS } from './draw.js';
+import { Decoders } from './generate.js';
 import { availableMemory, BagelModel, cacheBytesPerToken } from './model.js';
 import { checkInteger, checkText } from './options.js';
 import { Session } from './session.js';
 import { FileSource, type Float, RandomSource, type WeightSource } from './source.js';
+import { Speculator } from './speculate.js';
 import { type ExpectedTensor, expectedTensors } from './tensors.js';
 import { WeightLoader } from './weights.js';
 
@@ -50,7 +52,8 @@ export class Bagel {
   readonly context: Context;
   /** @internal */
   readonly model: BagelModel;
-  readonly #steps: DecodeSteps;
+  readonly #decoders: Decoders;
+  readonly #speculator: Speculator;
   readonly #painter: Painter;
 
   private constructor(model: BagelModel) {
@@ -58,8 +61,9 @@ export class Bagel {
     this.config = model.config;
     this.dtype = model.dtype;
     this.context = model.cx;
-    this.#steps = new DecodeSteps(model);
-    this.#painter = new Painter(model, this.#steps);
+    this.#decoders = new Decoders(model);
+    this.#speculator = new Speculator(model.vocabulary);
+    this.#painter = new Painter(model, this.#decoders);
   }
 
   /**
@@ -161,7 +165,7 @@ export class Bagel {
 
   /** Opens a conversation. */
   session(): Session {
-    return new Session(this.model, this.#steps);
+    return new Session(this.model, this.#decoders, this.#speculator);
   }
 
   /**

@@ -1,10 +1,10 @@
 import { PAGE_SLOTS, pagesFor, type Sequence } from '../../cache/pages.js';
 import { MAX_STEPS, type Renorm, SCHEDULE_COLUMNS, type StepPlan, scheduleTable } from '../../denoise/schedule.js';
 import * as ops from '../../generated/ops.js';
+import { stepsAhead } from '../../speculative/ahead.js';
 import type { Activity } from '../../tensor/context.js';
 import type { Program } from '../../tensor/program.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import { stepsAhead } from './ahead.js';
 import { latentWidth } from './config.js';
 import type { BagelModel } from './model.js';
 

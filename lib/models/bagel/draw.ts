@@ -4,11 +4,12 @@ import { HyperBagelError } from '../../errors.js';
 import * as ops from '../../generated/ops.js';
 import { throwIfAborted } from '../../io/abort.js';
 import { Image, type ImageSource } from '../../io/image.js';
+import { seedWords } from '../../speculative/state.js';
 import { Activity } from '../../tensor/context.js';
-import { checkSampling, type DecodeSteps, decode } from './answer.js';
+import { checkSampling } from './answer.js';
 import { latentGrid, latentWidth } from './config.js';
-import { seedWords } from './decode-step.js';
 import { type Branches, DenoiseStep } from './denoise-step.js';
+import { type Decoders, decode } from './generate.js';
 import type { BagelModel } from './model.js';
 import { checkNumber, checkText, chooseSeed } from './options.js';
 import { prepareImage, settle } from './session.js';
@@ -95,7 +96,7 @@ export class Painter {
 
   constructor(
     private readonly model: BagelModel,
-    private readonly steps: DecodeSteps,
+    private readonly decoders: Decoders,
   ) {}
 
   /** @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, CANCELLED */
@@ -178,10 +179,9 @@ export class Painter {
     const thinking = branches.full.fork();
     try {
       const sampling = checkSampling({ seed: settings.seed });
-      const generation = decode(model, this.steps, thinking, sampling, {
-        maxTokens: Math.min(THOUGHT_TOKENS, Math.floor(model.config.llm.maxPositions / 2)),
-        signal: options.signal,
-      });
+      const maxTokens = Math.min(THOUGHT_TOKENS, Math.floor(model.config.llm.maxPositions / 2));
+      const init = { sequence: thinking, sampling, options: { maxTokens, signal: options.signal } };
+      const generation = decode(model, this.decoders, init);
       let next = await generation.next();
       while (!next.done) next = await generation.next();
       const thought = next.value.text;

@@ -7,6 +7,7 @@ import type { Image } from '../../io/image.js';
 import { gridPositions, patchifyViT } from '../../io/image-tensor.js';
 import { resizeToRule } from '../../io/resize.js';
 import type { Tokenizer } from '../../io/tokenizer.js';
+import type { Decoder, TreeRows } from '../../speculative/decoder.js';
 import type { Context } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -64,7 +65,7 @@ export async function availableMemory(): Promise<number> {
  * Weights, cache and the forward passes that fill it. Sequences, decoding and denoising stand on this; it knows no sessions and
  * no options.
  */
-export class BagelModel {
+export class BagelModel implements Decoder {
   readonly cx: Context;
   readonly config: BagelConfig;
   readonly weights: BagelWeights;
@@ -112,6 +113,18 @@ export class BagelModel {
   get tablePages(): number {
     const { llm, latent } = this.config;
     return pagesFor(llm.maxPositions) + pagesFor(latent.side ** 2 + 2);
+  }
+
+  get vocabulary(): number {
+    return this.config.llm.vocab;
+  }
+
+  get cacheLayers(): number {
+    return this.config.llm.layers;
+  }
+
+  get maxPositions(): number {
+    return this.config.llm.maxPositions;
   }
 
   sequence(): Sequence {
@@ -288,6 +301,14 @@ export class BagelModel {
   /** Decoder layers over rows whose state is on the device. */
   layers(x: FloatTensor, state: RowState, onLayer?: (layer: number, x: FloatTensor) => void): FloatTensor {
     return decoderLayers(this.cx, this.config, this.weights, x, state, this.cache, this.pool.total, onLayer);
+  }
+
+  /** Scores of the next token after each row. Works recorded and eager. */
+  logits(rows: TreeRows): Tensor<'f32'> {
+    const { cx, config, weights } = this;
+    const h = this.layers(this.embed(rows.tokens, rows.rows), rows);
+    const x = ops.rmsNorm(cx, { x: h, weight: weights.norm.und, rows: rows.rows, eps: config.llm.eps }).out;
+    return ops.linear(cx, { x, weight: weights.lmHead, rows: rows.rows, dtype: 'f32' });
   }
 
   #append(sequence: Sequence, segment: Segment, onLayer?: (layer: number, x: FloatTensor) => void): void {

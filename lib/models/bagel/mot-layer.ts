@@ -20,6 +20,8 @@ export interface RowState {
   visible: Tensor<'i32'>;
   /** [N, 2] a second range of slots that it sees. */
   own?: Tensor<'i32'> | undefined;
+  /** [N, 4] which of those, as 128 bits; without it all of them. */
+  ancestors?: Tensor<'i32'> | undefined;
   /** [B, P] */
   pageTable: Tensor<'i32'>;
   /** [1] rows at or beyond it belong to the generation expert; without it all belong to the understanding expert. */
@@ -93,6 +95,7 @@ function motLayer(
     seq: state.seq,
     visible: state.visible,
     own: state.own,
+    ancestors: state.ancestors,
     rows,
     scale: 1 / Math.sqrt(llm.headDim),
   });

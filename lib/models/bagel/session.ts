@@ -3,18 +3,14 @@ import { HyperBagelError } from '../../errors.js';
 import { throwIfAborted } from '../../io/abort.js';
 import { decodeImage, type Image, type ImageSource } from '../../io/image.js';
 import { resizeToRule } from '../../io/resize.js';
+import type { Speculation } from '../../speculative/decode.js';
+import type { Sampling } from '../../speculative/state.js';
 import { Activity } from '../../tensor/context.js';
-import {
-  type Answer,
-  type AnswerOptions,
-  type AnswerPiece,
-  AnswerStream,
-  checkSampling,
-  type DecodeSteps,
-  decode,
-} from './answer.js';
+import { type Answer, type AnswerOptions, type AnswerPiece, AnswerStream, checkSampling } from './answer.js';
+import { type Decoders, decode } from './generate.js';
 import type { BagelModel } from './model.js';
 import { checkText } from './options.js';
+import type { Speculator } from './speculate.js';
 
 /** Runs queued work to its end, or undoes it when the signal says so. */
 export async function settle(model: BagelModel, signal: AbortSignal | undefined, queue: () => void): Promise<void> {
@@ -43,8 +39,11 @@ export async function prepareImage(model: BagelModel, source: ImageSource, signa
  */
 export class Session {
   readonly #model: BagelModel;
-  readonly #steps: DecodeSteps;
+  readonly #decoders: Decoders;
+  readonly #speculator: Speculator;
   readonly #sequence: Sequence;
+  /** Text tokens of the conversation: pictures left out. */
+  readonly #history: number[] = [];
   /** Ids that close the last answer's segment; appended with the next one. */
   #pending: number[] = [];
   #promptMs = 0;
@@ -52,10 +51,11 @@ export class Session {
   #disposed = false;
 
   /** @internal */
-  constructor(model: BagelModel, steps: DecodeSteps, sequence: Sequence = model.sequence()) {
+  constructor(model: BagelModel, decoders: Decoders, speculator: Speculator) {
     this.#model = model;
-    this.#steps = steps;
-    this.#sequence = sequence;
+    this.#decoders = decoders;
+    this.#speculator = speculator;
+    this.#sequence = model.sequence();
   }
 
   /** Tokens in the context. */
@@ -71,6 +71,7 @@ export class Session {
   async addText(text: string, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<void> {
     const ids = this.#model.frame(checkText('text', text));
     await this.#exclusive(() => this.#extend(signal, () => this.#model.appendTokens(this.#sequence, ids)));
+    this.#history.push(...ids);
   }
 
   /**
@@ -92,12 +93,14 @@ export class Session {
    */
   answer(options: AnswerOptions = {}): AnswerStream {
     const sampling = checkSampling(options);
-    return new AnswerStream(this.#answer(options, sampling));
+    const speculation = this.#speculator.choose(options, this.#history);
+    return new AnswerStream(this.#answer(options, sampling, speculation));
   }
 
   async *#answer(
     options: AnswerOptions,
-    sampling: ReturnType<typeof checkSampling>,
+    sampling: Sampling,
+    speculation: Speculation | undefined,
   ): AsyncGenerator<AnswerPiece, Answer, undefined> {
     this.#enter();
     try {
@@ -105,11 +108,13 @@ export class Session {
       const promptTokens = this.#sequence.length;
       const promptMs = this.#promptMs;
       const start = performance.now();
-      const done = yield* decode(this.#model, this.#steps, this.#sequence, sampling, options);
+      const init = { sequence: this.#sequence, sampling, options, speculation };
+      const done = yield* decode(this.#model, this.#decoders, init);
       const answerMs = performance.now() - start;
       this.#pending = done.pending;
       this.#promptMs = 0;
-      const { text, tokens, finishReason, steps } = done;
+      this.#history.push(this.#model.special.bos, ...done.tokens, this.#model.special.eos);
+      const { text, tokens, finishReason, steps, speculation: drafts } = done;
       return {
         text,
         tokens,
@@ -117,7 +122,12 @@ export class Session {
         finishReason,
         seed: sampling.seed,
         timings: { promptMs, answerMs },
-        stats: { tokens: tokens.length, steps, tokensPerSecond: (1000 * tokens.length) / answerMs },
+        stats: {
+          tokens: tokens.length,
+          steps,
+          tokensPerSecond: (1000 * tokens.length) / answerMs,
+          speculation: drafts,
+        },
       };
     } finally {
       this.#leave();

@@ -1,0 +1,257 @@
+import type { Activity } from '../tensor/context.js';
+import { stepsAhead } from './ahead.js';
+import type { Decoder } from './decoder.js';
+import type { DraftBudget, HostDrafter } from './drafter.js';
+import { type RoundEvent, Rounds, type RoundTrace } from './round.js';
+import { type DecodeStart, DecodeState, type Draft } from './state.js';
+import { DraftTree, MAX_DRAFTED } from './tree.js';
+
+/** Plain steps that are queued ahead while a drafter may have an idea after each of them. */
+const AHEAD_OF_DRAFTER = 2;
+
+/** Decides how much is drafted and verified for one answer. */
+export interface DraftPolicy {
+  /** What the drafter is asked for; undefined: it is not asked now. */
+  budget(): DraftBudget | undefined;
+  /** Nodes to verify of a proposal, best first; 0: a plain step is worth more. */
+  size(tree: DraftTree): number;
+  /** What a round gave, and how long it took. */
+  observe(draft: Draft | undefined, event: RoundEvent, ms: number): void;
+}
+
+/** As many nodes as allowed, always. */
+export const fixedPolicy = (nodes: number = MAX_DRAFTED + 1, depth: number = MAX_DRAFTED): DraftPolicy => ({
+  budget: () => (nodes > 1 ? { nodes: nodes - 1, depth } : undefined),
+  size: (tree) => Math.min(nodes - 1, tree.size),
+  observe() {},
+});
+
+/** How an answer is drafted. */
+export interface Speculation {
+  drafter: HostDrafter;
+  policy: DraftPolicy;
+  /** Text tokens of the conversation so far. */
+  prompt: readonly number[];
+  /** Hears that the drafter failed: the answer goes on without it. */
+  failed?: ((error: unknown) => void) | undefined;
+}
+
+/** One answer to decode. */
+export interface DecodeItem extends DecodeStart {
+  speculation?: Speculation | undefined;
+}
+
+/** What a round gave for one item. The item's row is free once `event.finished` is not 0. */
+export interface ItemRound<I extends DecodeItem> {
+  item: I;
+  event: RoundEvent;
+  /** The tree was a drafter's. */
+  drafted: boolean;
+  trace?: RoundTrace | undefined;
+}
+
+/** Where the time of a batch went, in milliseconds. */
+export interface DecodeTimes {
+  /** In drafters, on the JavaScript thread. */
+  draftMs: number;
+  /** From the queueing of rounds with drafts until their events were read. */
+  verifyMs: number;
+}
+
+/** An item in a row of the batch. */
+interface Seat<I extends DecodeItem> {
+  item: I;
+  /** Undefined once it has failed. */
+  speculation: Speculation | undefined;
+  /** What it still gives is dropped. */
+  ending: boolean;
+}
+
+/** Decodes up to `size` sequences side by side; programs and state are kept from one batch to the next. */
+export class BatchDecoder {
+  readonly #decoder: Decoder;
+  readonly #state: DecodeState;
+  readonly #rounds: Rounds;
+  #seats: (Seat<DecodeItem> | undefined)[] = [];
+  readonly size: number;
+
+  constructor(decoder: Decoder, size: number) {
+    this.#decoder = decoder;
+    this.size = size;
+    this.#state = new DecodeState(decoder, size);
+    this.#rounds = new Rounds(decoder, this.#state);
+  }
+
+  /**
+   * Runs rounds until the source is empty and every item has finished. Leaving the loop early cancels the activity.
+   *
+   * @param next an item for a free row; undefined when there is none now
+   * @throws HyperBagelError the first failure of the activity; CANCELLED
+   */
+  async *run<I extends DecodeItem>(
+    next: () => I | undefined,
+    {
+      activity,
+      times,
+      traced = false,
+      penalized = false,
+    }: { activity: Activity; times: DecodeTimes; traced?: boolean; penalized?: boolean },
+  ): AsyncGenerator<ItemRound<I>[], void, undefined> {
+    const { cx } = this.#decoder;
+    const rounds = this.#rounds;
+    const seats: (Seat<I> | undefined)[] = Array.from({ length: this.size }, () => undefined);
+    this.#seats = seats;
+    let [queued, seen, ticket, since] = [0, 0, 0, 0];
+    let whole = false;
+    /** The drafts of the round in flight. Such a round goes alone: what comes after it depends on what it gives. */
+    let drafts: (Draft | undefined)[] | undefined;
+    const start = performance.now();
+    const seatAll = () => {
+      for (let b = 0; b < this.size; b++) {
+        if (seats[b]) continue;
+        const item = next();
+        if (!item) return;
+        seats[b] = this.#seat(item);
+        this.#state.start(b, item);
+      }
+    };
+    const queue = () =>
+      cx.within(activity, () => {
+        if (drafts) return;
+        seatAll();
+        if (!seats.some((seat) => seat)) return;
+        const drafting = seats.some((seat) => seat?.speculation?.policy.budget());
+        if (drafting) {
+          const proposed = this.#propose(seats, times);
+          if (proposed && queued > seen) return; // ask again once the steps in flight are in
+          if (proposed) {
+            drafts = proposed;
+            since = performance.now();
+            this.#state.propose(proposed);
+            ticket = rounds.run(1 + Math.max(...proposed.map((draft) => draft?.nodes ?? 0)), { traced, penalized });
+            queued++;
+            return;
+          }
+        }
+        const ahead = drafting ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
+        for (; queued - seen < ahead; queued++) ticket = rounds.run(1, { traced, penalized });
+      });
+    try {
+      cx.within(activity, () => this.#state.reset());
+      queue();
+      while (queued > seen) {
+        const records = await cx.receive(rounds.channel, ticket);
+        if (records.length === 0) {
+          await cx.sync(activity);
+          return;
+        }
+        const now = performance.now();
+        const ms = (now - (since || start)) / records.length;
+        if (drafts) times.verifyMs += now - since;
+        since = now;
+        seen += records.length;
+        const traces = traced ? await rounds.traces(ticket) : [];
+        const results = records.map((record, i) =>
+          this.#read(seats, rounds.events(record), { drafts, ms, traces: traces[i], times }),
+        );
+        drafts = undefined;
+        queue(); // the device goes on while the consumer looks at what it has
+        for (const result of results) if (result.length > 0) yield result;
+        if (queued === seen) queue(); // the consumer may have ended items
+      }
+      whole = true;
+    } finally {
+      this.#seats = [];
+      if (!whole) activity.cancel();
+      await cx.drain(rounds.channel, ticket);
+    }
+  }
+
+  /** Ends an item early: what it still gives is dropped, its row is free after the next round. */
+  end(item: DecodeItem): void {
+    this.#seats.forEach((seat, b) => {
+      if (seat?.item !== item || seat.ending) return;
+      seat.ending = true;
+      seat.speculation = undefined;
+      this.#state.end(b);
+    });
+  }
+
+  dispose(): void {
+    this.#rounds.dispose();
+    this.#state.dispose();
+  }
+
+  #seat<I extends DecodeItem>(item: I): Seat<I> {
+    const seat: Seat<I> = { item, speculation: item.speculation, ending: false };
+    attempt(seat, ({ drafter, prompt }) => drafter.start(prompt));
+    return seat;
+  }
+
+  /** A draft per row, or nothing when no drafter has an idea. */
+  #propose(seats: readonly (Seat<DecodeItem> | undefined)[], times: DecodeTimes): (Draft | undefined)[] | undefined {
+    const start = performance.now();
+    let any = false;
+    const drafts = seats.map((seat) =>
+      attempt(seat, ({ drafter, policy }) => {
+        const budget = policy.budget();
+        const proposal = budget && drafter.propose(budget);
+        if (!proposal) return undefined;
+        const tree = DraftTree.from(proposal, this.#decoder.vocabulary);
+        const nodes = tree.size > 0 ? policy.size(tree) : 0;
+        any ||= nodes > 0;
+        return nodes > 0 ? { tree, nodes } : undefined;
+      }),
+    );
+    times.draftMs += performance.now() - start;
+    return any ? drafts : undefined;
+  }
+
+  /** Takes in what a round gave. */
+  #read<I extends DecodeItem>(
+    seats: (Seat<I> | undefined)[],
+    events: readonly RoundEvent[],
+    round: {
+      drafts: readonly (Draft | undefined)[] | undefined;
+      ms: number;
+      traces: readonly RoundTrace[] | undefined;
+      times: DecodeTimes;
+    },
+  ): ItemRound<I>[] {
+    const start = performance.now();
+    const results: ItemRound<I>[] = [];
+    let trees = 0;
+    events.forEach((event, b) => {
+      const trace = event.nodes > 0 ? round.traces?.[trees++] : undefined;
+      const seat = seats[b];
+      if (!seat || event.tokens.length === 0) return;
+      const draft = round.drafts?.[b];
+      attempt(seat, ({ drafter, policy }) => {
+        policy.observe(draft, event, round.ms);
+        drafter.observe(event.tokens);
+        if (event.finished) drafter.finish();
+      });
+      if (event.finished) seats[b] = undefined;
+      if (!seat.ending) results.push({ item: seat.item, event, drafted: draft !== undefined, trace });
+      else if (event.finished) results.push({ item: seat.item, event: { ...event, tokens: [] }, drafted: false });
+    });
+    round.times.draftMs += performance.now() - start;
+    return results;
+  }
+}
+
+/** Asks a seat's drafter for something. A draft is a guess: when it fails, the answer goes on without it. */
+function attempt<R>(
+  seat: Seat<DecodeItem> | undefined,
+  ask: (speculation: Speculation) => R | undefined,
+): R | undefined {
+  const speculation = seat?.speculation;
+  if (!seat || !speculation) return undefined;
+  try {
+    return ask(speculation);
+  } catch (error) {
+    seat.speculation = undefined;
+    speculation.failed?.(error);
+    return undefined;
+  }
+}

@@ -1,0 +1,204 @@
+import { PAGE_SLOTS, type Sequence } from '../cache/pages.js';
+import type { DType } from '../tensor/dtype.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { Decoder } from './decoder.js';
+import { type DraftTree, MAX_DRAFTED } from './tree.js';
+
+/** How tokens are chosen. */
+export interface Sampling {
+  /** 0: the largest logit. */
+  temperature: number;
+  /** 0: all. */
+  topK: number;
+  /** 1: all. */
+  topP: number;
+  /** 0: all. */
+  minP: number;
+  /** 1: none. */
+  repetitionPenalty: number;
+  seed: number;
+}
+
+/** One sequence at the beginning of an answer. */
+export interface DecodeStart {
+  /** Has room for `limit` tokens and one tree behind its end. */
+  sequence: Sequence;
+  /** The token that is fed first. */
+  first: number;
+  /** Most tokens to choose. */
+  limit: number;
+  /** Tokens that end the answer; at most 8. */
+  stop: readonly number[];
+  sampling: Sampling;
+}
+
+/** A tree to verify, cut to its best nodes. */
+export interface Draft {
+  tree: DraftTree;
+  /** Drafted nodes at most. */
+  nodes: number;
+}
+
+const STOP_TOKENS = 8;
+
+/** Low and high halves of a seed below 2^53. */
+export const seedWords = (seed: number): [number, number] => [seed | 0, Math.floor(seed / 2 ** 32) | 0];
+
+/** The device-side state of B sequences that decode together: what rounds read and write. Rows start out finished. */
+export class DecodeState {
+  readonly size: number;
+  /** [B] token that the next round feeds, its position and slot; tokens of the answer so far; 0 while running. */
+  readonly tokens: Tensor<'i32'>;
+  readonly positions: Tensor<'i32'>;
+  readonly slots: Tensor<'i32'>;
+  readonly output: Tensor<'i32'>;
+  readonly finished: Tensor<'i32'>;
+  /** [B] most tokens of the answer, and slots that the sequence's pages hold. */
+  readonly limit: Tensor<'i32'>;
+  readonly capacity: Tensor<'i32'>;
+  /** [B, 8] */
+  readonly stop: Tensor<'i32'>;
+  /** [B, P] */
+  readonly pageTable: Tensor<'i32'>;
+  /** [B, L] */
+  readonly history: Tensor<'i32'>;
+  /** [B] how tokens are chosen. */
+  readonly temperature: Tensor<'f32'>;
+  readonly topK: Tensor<'i32'>;
+  readonly topP: Tensor<'f32'>;
+  readonly minP: Tensor<'f32'>;
+  readonly penalty: Tensor<'f32'>;
+  /** [B, 2] */
+  readonly seed: Tensor<'i32'>;
+  /** [B, C] candidates of the next round's trees. */
+  readonly candidateTokens: Tensor<'i32'>;
+  readonly candidateParents: Tensor<'i32'>;
+  readonly candidateValues: Tensor<'f32'>;
+  /** [B] how many candidates, and the most nodes of a tree. */
+  readonly candidateCount: Tensor<'i32'>;
+  readonly budget: Tensor<'i32'>;
+  readonly #tablePages: number;
+  /** The integers that a host drafter writes, in one tensor, so that they are one write. */
+  readonly #draft: Tensor<'i32'>;
+  readonly #made: Tensor[] = [];
+  /** Views of one row, made when first needed. */
+  readonly #rows = new Map<string, Tensor<DType>>();
+
+  constructor({ cx, tablePages, maxPositions }: Decoder, size: number) {
+    this.#tablePages = tablePages;
+    this.size = size;
+    const keep = <T extends Tensor>(tensor: T): T => {
+      this.#made.push(tensor);
+      return tensor;
+    };
+    const ints = (...shape: number[]) => keep(cx.zeros('i32', shape));
+    const floats = (...shape: number[]) => keep(cx.zeros('f32', shape));
+    this.tokens = ints(size);
+    this.positions = ints(size);
+    this.slots = ints(size);
+    this.output = ints(size);
+    this.finished = ints(size);
+    this.limit = ints(size);
+    this.capacity = ints(size);
+    this.stop = ints(size, STOP_TOKENS);
+    this.pageTable = ints(size, tablePages);
+    this.history = ints(size, maxPositions);
+    this.temperature = floats(size);
+    this.topK = ints(size);
+    this.topP = floats(size);
+    this.minP = floats(size);
+    this.penalty = floats(size);
+    this.seed = ints(size, 2);
+    const c = MAX_DRAFTED;
+    this.#draft = ints(size * (2 * c + 2));
+    const part = (start: number, length: number) => keep(this.#draft.rows(start, start + length));
+    this.candidateTokens = keep(part(0, size * c).reshape([size, c]));
+    this.candidateParents = keep(part(size * c, size * c).reshape([size, c]));
+    this.candidateCount = part(2 * size * c, size);
+    this.budget = part(2 * size * c + size, size);
+    this.candidateValues = floats(size, c);
+    this.reset();
+  }
+
+  /** No sequence runs, none has candidates. */
+  reset(): void {
+    this.finished.write(Array.from({ length: this.size }, () => 2));
+    this.#draft.clear();
+  }
+
+  /** Points row `b`, whose sequence has finished, at another one. In queue order. */
+  start(b: number, { sequence, first, limit, stop, sampling }: DecodeStart): void {
+    const pages = new Int32Array(this.#tablePages);
+    pages.set(sequence.pages);
+    this.#row('tokens', b).write([first]);
+    this.#row('positions', b).write([sequence.position]);
+    this.#row('slots', b).write([sequence.length]);
+    this.#row('output', b).clear();
+    this.#row('limit', b).write([limit]);
+    this.#row('capacity', b).write([sequence.pages.length * PAGE_SLOTS]);
+    this.#row('stop', b).write(Array.from({ length: STOP_TOKENS }, (_, i) => stop[i] ?? -1));
+    this.#row('pageTable', b).write(pages);
+    this.#row('temperature', b).write([sampling.temperature]);
+    this.#row('topK', b).write([sampling.topK]);
+    this.#row('topP', b).write([sampling.topP]);
+    this.#row('minP', b).write([sampling.minP]);
+    this.#row('penalty', b).write([sampling.repetitionPenalty]);
+    this.#row('seed', b).write(seedWords(sampling.seed));
+    this.#row('finished', b).clear();
+  }
+
+  /** Ends the answer of row `b` with its next token. In queue order. */
+  end(b: number): void {
+    this.#row('limit', b).clear();
+  }
+
+  /** Sets the candidates of the next round: a draft per row, or none. */
+  propose(drafts: readonly (Draft | undefined)[]): void {
+    const { size } = this;
+    const c = MAX_DRAFTED;
+    const words = new Int32Array(size * (2 * c + 2));
+    const values = new Float32Array(size * c);
+    drafts.forEach((draft, b) => {
+      if (!draft) return;
+      const { tree, nodes } = draft;
+      words.set(tree.tokens, b * c);
+      words.set(tree.parents, (size + b) * c);
+      values.set(tree.values, b * c);
+      words[2 * size * c + b] = tree.size;
+      words[2 * size * c + size + b] = nodes + 1;
+    });
+    this.#draft.write(words);
+    this.candidateValues.write(values);
+  }
+
+  dispose(): void {
+    for (const tensor of [...this.#rows.values(), ...this.#made]) tensor.dispose();
+  }
+
+  #row<K extends RowName>(name: K, b: number): DecodeState[K] {
+    const key = `${name} ${b}`;
+    let row = this.#rows.get(key);
+    if (!row) {
+      row = this[name].rows(b, b + 1) as Tensor<DType>;
+      this.#rows.set(key, row);
+    }
+    return row as DecodeState[K];
+  }
+}
+
+type RowName =
+  | 'tokens'
+  | 'positions'
+  | 'slots'
+  | 'output'
+  | 'finished'
+  | 'limit'
+  | 'capacity'
+  | 'stop'
+  | 'pageTable'
+  | 'temperature'
+  | 'topK'
+  | 'topP'
+  | 'minP'
+  | 'penalty'
+  | 'seed';

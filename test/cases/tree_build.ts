@@ -1,0 +1,287 @@
+import type { OpCases, Rng } from '../kit/cases.js';
+import { between, counts, integer, operand, values } from '../kit/cases.js';
+
+/** One sequence: its candidates as [token, parent, value]. */
+interface Sequence {
+  candidates: [number, number, number][];
+  budget?: number;
+  limit?: number;
+  output?: number;
+  slot?: number;
+  capacity?: number;
+  finished?: number;
+  count?: number;
+}
+
+const VOCABULARY = 50;
+
+function one(name: string, tag: 'small' | 'edge' | 'perf', sequences: Sequence[], rows: number): OpCases['cases'][0] {
+  return {
+    name,
+    tags: [tag],
+    dims: { B: sequences.length, N: rows },
+    build: () => inputs(sequences, rows),
+  };
+}
+
+function inputs(sequences: Sequence[], rows: number) {
+  const b = sequences.length;
+  const c = Math.max(0, ...sequences.map((s) => s.candidates.length));
+  const table = (at: 0 | 1 | 2) =>
+    sequences.flatMap((s) => Array.from({ length: c }, (_, i) => s.candidates[i]?.[at] ?? (at === 2 ? 9 : 2 ** 30)));
+  const each = (pick: (s: Sequence, i: number) => number) => counts(sequences.map(pick));
+  return {
+    operands: {
+      tokens: counts(table(0), [b, c]),
+      parents: counts(table(1), [b, c]),
+      values: values('f32', [b, c], table(2)),
+      count: each((s) => s.count ?? s.candidates.length),
+      budget: each((s) => s.budget ?? 128),
+      root: each((_, i) => 40 + i),
+      root_position: each((_, i) => 7 * i + 3),
+      root_slot: each((s) => s.slot ?? 30),
+      output: each((s) => s.output ?? 5),
+      limit: each((s) => s.limit ?? 1000),
+      capacity: each((s) => s.capacity ?? 4096),
+      finished: each((s) => s.finished ?? 0),
+    },
+    attributes: { capacity_rows: rows, vocabulary: VOCABULARY },
+  };
+}
+
+/** Candidates of a random tree, few tokens and few values so that there are many ties and repeats. */
+function random(rng: Rng, n: number, spoil = 0): [number, number, number][] {
+  return Array.from({ length: n }, (_, i) => {
+    const value = rng() < 0.1 ? -Infinity : -Math.floor(rng() * 6) / 2;
+    const row: [number, number, number] = [between(rng, 0, 4), between(rng, -1, i - 1), value];
+    if (rng() < spoil) row[between(rng, 0, 2)] = [Number.NaN, 60, -7, 2 ** 30][between(rng, 0, 3)] as number;
+    if (Number.isNaN(row[0])) row[0] = -1;
+    if (Number.isNaN(row[1])) row[1] = i;
+    return row;
+  });
+}
+
+function ragged(name: string, tag: 'small' | 'edge' | 'perf', sizes: number[], rows: number, spoil = 0) {
+  return {
+    name,
+    tags: [tag] as ('small' | 'edge' | 'perf')[],
+    dims: { B: sizes.length, N: rows },
+    build: (rng: Rng) =>
+      inputs(
+        sizes.map((n, i) => ({
+          candidates: random(rng, n, spoil),
+          budget: n < 2 ? 1 : between(rng, 1, n + 3),
+          output: i,
+        })),
+        rows,
+      ),
+  };
+}
+
+const chain = (n: number): [number, number, number][] => Array.from({ length: n }, (_, i) => [i % 50, i - 1, -i / 9]);
+const star = (n: number): [number, number, number][] => Array.from({ length: n }, (_, i) => [i % 50, -1, (i * 7) % 11]);
+
+/** A node of the oracle: a path of tokens from the root. */
+interface Node {
+  path: string;
+  parent: Node | undefined;
+  token: number;
+  source: number;
+  depth: number;
+  children: Node[];
+}
+
+export const cases: OpCases = {
+  op: 'tree_build',
+  cases: [
+    one('no candidates', 'small', [{ candidates: [] }, { candidates: [] }], 2),
+    one(
+      'best child first',
+      'small',
+      [
+        {
+          candidates: [
+            [3, -1, -1],
+            [4, -1, -0.5],
+            [5, 0, -1.25],
+            [6, 1, -0.75],
+            [7, 1, -0.625],
+            [8, 2, -2],
+          ],
+        },
+      ],
+      16,
+    ),
+    one('a chain', 'small', [{ candidates: chain(12) }], 16),
+    one('the deepest chain', 'edge', [{ candidates: chain(127) }], 128),
+    one('a chain that is too long', 'edge', [{ candidates: chain(200) }], 256),
+    one('a star', 'small', [{ candidates: star(20), budget: 9 }], 16),
+    one('the widest star', 'edge', [{ candidates: star(50) }], 128),
+    one(
+      'candidates of two drafters',
+      'small',
+      [
+        {
+          candidates: [
+            [3, -1, -0.25],
+            [4, 0, -0.5],
+            [3, -1, -0.125],
+            [4, 2, -0.25],
+            [9, 3, -3],
+            [8, 1, -0.75],
+          ],
+        },
+      ],
+      16,
+    ),
+    one(
+      'a child worth more than its parent',
+      'edge',
+      [
+        {
+          candidates: [
+            [1, -1, -2],
+            [2, 0, 5],
+            [3, -1, -1],
+            [4, 2, Number.POSITIVE_INFINITY],
+          ],
+          budget: 3,
+        },
+      ],
+      16,
+    ),
+    one(
+      'limits',
+      'edge',
+      [
+        { candidates: chain(9), limit: 8, output: 5 },
+        { candidates: chain(9), limit: 5, output: 5 },
+        { candidates: chain(9), slot: 60, capacity: 64 },
+        { candidates: chain(9), slot: 64, capacity: 64 },
+        { candidates: chain(9), budget: 0 },
+        { candidates: chain(9), budget: -3 },
+        { candidates: chain(9), finished: 1 },
+        { candidates: chain(9), finished: 2 },
+        { candidates: chain(9), count: -1 },
+        { candidates: chain(9), count: 100 },
+      ],
+      64,
+    ),
+    one('few rows', 'edge', [{ candidates: chain(9) }, { candidates: chain(9) }, { candidates: star(9) }], 7),
+    one('a row each', 'edge', [{ candidates: chain(9) }, { candidates: chain(9) }, { candidates: chain(2) }], 3),
+    one('all finished', 'edge', [{ candidates: chain(3), finished: 1 }], 16),
+    one(
+      'parents that are none',
+      'edge',
+      [
+        {
+          candidates: [
+            [1, 0, 0],
+            [2, 2, 0],
+            [3, 1, 0],
+            [4, -2, 0],
+            [5, -1, Number.NaN],
+            [50, -1, 0],
+            [-1, -1, 0],
+            [6, 4, 0],
+            [7, -1, -1],
+          ],
+        },
+      ],
+      16,
+    ),
+    ragged('random trees', 'small', [20, 0, 60, 7, 1], 200),
+    ragged('random trees, few rows', 'small', [40, 40, 40], 50),
+    ragged('hostile candidates', 'edge', [60, 60, 60], 200, 0.3),
+    ragged('16 nodes', 'perf', [15], 16),
+    ragged('64 nodes', 'perf', [63], 64),
+    ragged('128 nodes', 'perf', [127], 128),
+  ],
+  oracle({ operands, attributes }) {
+    const at = (name: string, i: number) => operand(operands, name).data[i] as number;
+    const [b = 0, c = 0] = operand(operands, 'tokens').shape;
+    const n = integer(attributes, 'capacity_rows');
+    const out = Object.fromEntries(
+      ['token', 'seq', 'position', 'visible', 'index'].map((name) => [name, new Float64Array(n)]),
+    ) as Record<string, Float64Array>;
+    for (const name of ['parent', 'source', 'slot']) out[name] = new Float64Array(n).fill(-1);
+    out.own = new Float64Array(2 * n);
+    out.ancestors = new Float64Array(4 * n);
+    out.first = new Float64Array(b + 1);
+    const running = Array.from({ length: b }, (_, s) => s).filter((s) => at('finished', s) === 0);
+    let row = 0;
+    for (let s = 0; s < b; s++) {
+      out.first[s] = row;
+      if (!running.includes(s)) continue;
+      const behind = running.filter((other) => other > s).length;
+      const room = Math.min(at('budget', s), 128, n - row - behind, at('capacity', s) - at('root_slot', s));
+      const root: Node = { path: '', parent: undefined, token: at('root', s), source: -1, depth: 0, children: [] };
+      const count = Math.min(Math.max(at('count', s), 0), c);
+      // worth of every usable candidate: the least value on its way from the root
+      const worth: (number | undefined)[] = [];
+      const rank: number[] = [];
+      for (let i = 0; i < count; i++) {
+        const [token, parent, value] = ['tokens', 'parents', 'values'].map((name) => at(name, s * c + i)) as [
+          number,
+          number,
+          number,
+        ];
+        const usable = token >= 0 && token < VOCABULARY && parent >= -1 && parent < i && value > -Infinity;
+        worth[i] = usable ? Math.min(value, parent < 0 ? Infinity : (worth[parent] ?? -Infinity)) : undefined;
+        if (usable) rank.push(i);
+      }
+      rank.sort((i, j) => ((worth[j] as number) > (worth[i] as number) ? 1 : worth[j] === worth[i] ? i - j : -1));
+      const nodeOf = new Map<number, Node>([[-1, root]]);
+      let nodes = 1;
+      for (const i of rank) {
+        const parent = nodeOf.get(at('parents', s * c + i));
+        if (!parent || nodes >= room || parent.depth >= at('limit', s) - at('output', s) - 1) continue;
+        const token = at('tokens', s * c + i);
+        let node = parent.children.find((child) => child.token === token);
+        if (!node) {
+          node = { path: `${parent.path}/${token}`, parent, token, source: i, depth: parent.depth + 1, children: [] };
+          parent.children.push(node);
+          nodes++;
+        }
+        nodeOf.set(i, node);
+      }
+      const list: Node[] = [];
+      const visit = (node: Node): void => {
+        list.push(node);
+        for (const child of node.children) visit(child);
+      };
+      visit(root);
+      const put = (name: string, i: number, value: number) => {
+        (out[name] as Float64Array)[i] = value;
+      };
+      list.forEach((node, i) => {
+        const slot = at('root_slot', s);
+        put('token', row + i, node.token);
+        put('parent', row + i, node.parent ? list.indexOf(node.parent) : -1);
+        put('source', row + i, node.source);
+        put('seq', row + i, s);
+        put('position', row + i, at('root_position', s) + node.depth);
+        put('slot', row + i, slot + i);
+        put('visible', row + i, slot);
+        put('own', 2 * (row + i), slot);
+        put('own', 2 * (row + i) + 1, slot + list.length);
+        put('index', row + i, at('output', s) + node.depth);
+        const words = [0, 0, 0, 0];
+        for (let up: Node | undefined = node; up; up = up.parent) {
+          const bit = list.indexOf(up);
+          words[bit >> 5] = (words[bit >> 5] as number) | (1 << (bit & 31));
+        }
+        words.forEach((word, w) => {
+          put('ancestors', 4 * (row + i) + w, word);
+        });
+      });
+      row += list.length;
+    }
+    out.first[b] = row;
+    const shapes: Record<string, number[]> = { own: [n, 2], ancestors: [n, 4], first: [b + 1] };
+    return {
+      ...Object.fromEntries(Object.entries(out).map(([name, data]) => [name, { shape: shapes[name] ?? [n], data }])),
+      rows: { shape: [1], data: Float64Array.of(row) },
+    };
+  },
+};
