@@ -1,0 +1,226 @@
+import { AcceptanceCalibration, IsotonicTable } from './calibration.js';
+import { type CostCurve, chooseSize } from './cost-curve.js';
+import { MAX_DRAFTED } from './tree.js';
+
+/** What to do next. */
+export type Turn =
+  /** Ask the drafter for up to this many nodes, then `plan` the round. A drafter on the device verifies as many. */
+  | { readonly draft: true; readonly nodes: number }
+  /** Decode this many tokens plainly before asking again. */
+  | { readonly draft: false; readonly steps: number };
+
+export interface Plan {
+  /** Drafted nodes to verify, the best ones; 0: none pays. */
+  readonly nodes: number;
+  /** Plain steps to take instead when there is none. */
+  readonly steps: number;
+}
+
+/** A round that was run. */
+export interface RoundOutcome {
+  /** Values of the verified nodes of all its sequences, largest first. */
+  values: ArrayLike<number>;
+  /** Indexes into `values` of the nodes that were accepted. */
+  accepted: readonly number[];
+  /** Tokens that were emitted, the bonus tokens included. */
+  tokens: number;
+  /** Measured time of the whole round with its drafting. Default: the curve's. */
+  ms?: number | undefined;
+  /** The part of it that drafting took. Default 0. */
+  draftMs?: number | undefined;
+  /** Sequences of the round. Default 1. */
+  roots?: number | undefined;
+}
+
+export interface ControlStats {
+  readonly state: 'on' | 'off';
+  /** Why, for people. */
+  readonly reason: string;
+  /** Tokens per time of the last rounds against plain steps; 1 before any. */
+  readonly gain: number;
+  readonly rounds: number;
+  readonly plainTokens: number;
+  /** Nodes verified. */
+  readonly drafted: number;
+  /** Nodes accepted, bonus tokens not included. */
+  readonly accepted: number;
+  /** Tokens of rounds, bonus tokens included. */
+  readonly tokens: number;
+  /** Times that speculation was switched off. */
+  readonly switchedOff: number;
+}
+
+/** Gain below which speculation goes off, and above which it comes back: apart, so that it does not flutter. */
+const LOSS = 0.97;
+const WIN = 1.05;
+/** Rounds that a verdict needs, and weight of a round after each further one: some 20 rounds count. */
+const ROUNDS_TO_JUDGE = 8;
+const ROUND_MEMORY = 0.95;
+/** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
+const PROBE_ROUNDS = 3;
+const PROBE_NODES = 12;
+const PROBE_INTERVAL = 32;
+const LONGEST_INTERVAL = 1024;
+/** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
+const ROUNDS_TO_LAST = 32;
+/** Plain steps at once when drafts do not pay: 1, 2, then always 4. */
+const MOST_IDLE = 4;
+/** What calibration keeps per round and per plain token: what is not verified any more is slowly trusted again. */
+const CALIBRATION_MEMORY = 0.99;
+const PLAIN_MEMORY = 0.998;
+/** Plain tokens after which their measured time counts for more than the curve's. */
+const STEP_MEMORY = 64;
+
+/**
+ * Decides round by round whether to speculate and with how many nodes: by a measured cost curve, the drafter's estimates and how they
+ * met what happened. Goes off when the last rounds lost against plain steps, and tries again with short probes. Its decisions
+ * depend on measured times; answers do not depend on its decisions.
+ */
+export class SpeculationControl {
+  readonly #curve: CostCurve;
+  readonly #mostNodes: number;
+  readonly #calibration = new AcceptanceCalibration();
+  /** How often the i-th best node was accepted; before anything is known, a guess that falls like a power. */
+  readonly #ranks = new IsotonicTable(
+    Array.from({ length: MAX_DRAFTED }, (_, i) => 0.6 * (i + 1) ** -0.8),
+    4,
+  );
+  #on = true;
+  #reason = '';
+  /** Of the last rounds: how many, what their tokens would have taken plainly, and what they took. */
+  #window = { rounds: 0, plainMs: 0, ms: 0 };
+  #interval = PROBE_INTERVAL / 2;
+  #sinceProbe = 0;
+  #probesLeft = 0;
+  #idle = 1;
+  #stepMs: number;
+  #draftMs = 0;
+  #counts = { rounds: 0, plainTokens: 0, drafted: 0, accepted: 0, tokens: 0, switchedOff: 0 };
+
+  /** @param mostNodes of a tree, without the root */
+  constructor(curve: CostCurve, mostNodes = MAX_DRAFTED) {
+    this.#curve = curve;
+    this.#mostNodes = Math.min(mostNodes, MAX_DRAFTED);
+    this.#stepMs = curve.stepMs;
+  }
+
+  turn(): Turn {
+    if (!this.#on && this.#probesLeft === 0) {
+      const left = this.#interval - this.#sinceProbe;
+      if (left > 0) return { draft: false, steps: left };
+      this.#probesLeft = PROBE_ROUNDS;
+      this.#window = { rounds: 0, plainMs: 0, ms: 0 };
+    }
+    return { draft: true, nodes: this.#on ? this.#room() : Math.min(PROBE_NODES, this.#mostNodes) };
+  }
+
+  /** As many nodes as pay by what ranks were worth, and some more to find out about. */
+  #room(): number {
+    const values = Array.from({ length: this.#mostNodes }, (_, i) => i);
+    const { nodes } = chooseSize(this.#curve, values, { estimate: (i) => this.#ranks.rate(i) }, 1, this.#draftMs);
+    return Math.min(this.#mostNodes, Math.ceil(1.25 * nodes) + 2);
+  }
+
+  /**
+   * @param values of the drafted nodes of all sequences of the round, largest first
+   * @param roots sequences of the round
+   */
+  plan(values: ArrayLike<number>, roots = 1): Plan {
+    const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, this.#draftMs);
+    if (!this.#on && values.length > 0) return { nodes: values.length, steps: 0 }; // a probe is to find out
+    if (nodes > 0 && tokens * this.#curveStep(roots) > roots * ms) {
+      this.#idle = 1;
+      return { nodes, steps: 0 };
+    }
+    const steps = this.#idle;
+    this.#idle = Math.min(MOST_IDLE, 2 * this.#idle);
+    return { nodes: 0, steps };
+  }
+
+  /** A plain step of several sequences, by the curve. */
+  #curveStep(roots: number): number {
+    return this.#curve.stepMs + this.#curve.ms(roots) - this.#curve.ms(1);
+  }
+
+  /** Tells about a round. */
+  round({ values, accepted, tokens, ms, draftMs = 0, roots = 1 }: RoundOutcome): void {
+    this.#calibration.forget(CALIBRATION_MEMORY);
+    this.#calibration.record(values, accepted);
+    this.#ranks.forget(CALIBRATION_MEMORY);
+    if (roots === 1) for (let i = 0; i < values.length; i++) this.#ranks.add(i, accepted.includes(i));
+    this.#draftMs += (draftMs - this.#draftMs) / 8;
+    const counts = this.#counts;
+    counts.rounds++;
+    counts.drafted += values.length;
+    counts.accepted += accepted.length;
+    counts.tokens += tokens;
+    const window = this.#window;
+    const keep = this.#on ? ROUND_MEMORY : 1;
+    window.rounds++;
+    window.plainMs = keep * window.plainMs + (tokens * (this.#curveStep(roots) * this.#load)) / roots;
+    window.ms = keep * window.ms + (ms ?? this.#curve.ms(roots + values.length) + draftMs);
+    this.#judge();
+  }
+
+  /** How much longer plain steps take than the curve says. */
+  get #load(): number {
+    return this.#stepMs / this.#curve.stepMs;
+  }
+
+  #judge(): void {
+    const { rounds } = this.#window;
+    const gain = this.#gain;
+    const says = `the last rounds gave ${gain.toFixed(2)} times the tokens of plain steps`;
+    if (this.#on) {
+      if (rounds < ROUNDS_TO_JUDGE) return;
+      this.#reason = says;
+      if (gain >= LOSS) return;
+      this.#on = false;
+      this.#counts.switchedOff++;
+      this.#interval = rounds < ROUNDS_TO_LAST ? Math.min(LONGEST_INTERVAL, 2 * this.#interval) : PROBE_INTERVAL;
+      this.#sinceProbe = 0;
+      return;
+    }
+    if (--this.#probesLeft > 0) return;
+    this.#probesLeft = 0;
+    this.#sinceProbe = 0;
+    this.#reason = says;
+    if (gain > WIN) {
+      this.#on = true;
+      this.#window = { rounds: 0, plainMs: 0, ms: 0 };
+    } else {
+      this.#interval = Math.min(LONGEST_INTERVAL, 2 * this.#interval);
+    }
+  }
+
+  get #gain(): number {
+    const { plainMs, ms } = this.#window;
+    return ms > 0 ? plainMs / ms : 1;
+  }
+
+  /**
+   * Tells about plain steps.
+   *
+   * @param tokens emitted; @param ms their measured time. Default: the curve's
+   */
+  plain(tokens: number, ms?: number): void {
+    if (tokens <= 0) return;
+    this.#counts.plainTokens += tokens;
+    this.#sinceProbe += tokens;
+    // a drafter that has nothing to say ends the probe
+    if (!this.#on && this.#probesLeft > 0) {
+      this.#probesLeft = 0;
+      this.#sinceProbe = tokens;
+    }
+    const kept = PLAIN_MEMORY ** tokens;
+    this.#calibration.forget(kept);
+    this.#ranks.forget(kept);
+    if (ms !== undefined) this.#stepMs += (ms / tokens - this.#stepMs) * Math.min(0.25, tokens / STEP_MEMORY);
+  }
+
+  get stats(): ControlStats {
+    const { rounds, plainTokens } = this.#counts;
+    const few = plainTokens > 0 && rounds === 0 ? 'no draft was worth a round yet' : 'too few rounds to judge by';
+    return { state: this.#on ? 'on' : 'off', reason: this.#reason || few, gain: this.#gain, ...this.#counts };
+  }
+}
