@@ -1,0 +1,62 @@
+import type { SpeculationControl } from './control.js';
+import type { DraftPolicy } from './decode.js';
+import type { DraftBudget } from './drafter.js';
+import type { RoundEvent } from './round.js';
+import type { Draft } from './state.js';
+import { type DraftTree, MAX_DRAFTED } from './tree.js';
+
+/** Verifies what a control finds worth it. Made anew for every answer; the control goes on from answer to answer. */
+export class AdaptivePolicy implements DraftPolicy {
+  readonly #control: SpeculationControl;
+  readonly #limits: DraftBudget;
+  /** Plain steps before the drafter is asked again. */
+  #plainSteps = 0;
+  #asked = 0;
+  #draftMs = 0;
+
+  constructor(control: SpeculationControl, limits: DraftBudget = { nodes: MAX_DRAFTED, depth: MAX_DRAFTED }) {
+    this.#control = control;
+    this.#limits = limits;
+  }
+
+  budget(): DraftBudget | undefined {
+    if (this.#plainSteps > 0) return undefined;
+    const turn = this.#control.turn();
+    if (!turn.draft) {
+      this.#plainSteps = turn.steps;
+      return undefined;
+    }
+    this.#asked = performance.now();
+    return { nodes: Math.min(turn.nodes, this.#limits.nodes), depth: this.#limits.depth };
+  }
+
+  size(tree: DraftTree): number {
+    this.#draftMs = performance.now() - this.#asked;
+    const { nodes, steps } = this.#control.plan(bestValues(tree, this.#limits.nodes));
+    this.#plainSteps = steps;
+    return nodes;
+  }
+
+  observe(draft: Draft | undefined, event: RoundEvent, ms: number): void {
+    const emitted = event.tokens.length;
+    if (!draft || event.nodes <= 1) {
+      this.#plainSteps = Math.max(0, this.#plainSteps - emitted);
+      this.#control.plain(emitted, ms);
+      return;
+    }
+    const { tree } = draft;
+    const verified = Math.min(draft.nodes, event.nodes - 1);
+    const rank = new Map(Array.from(tree.order.subarray(0, verified), (node, i) => [node, i]));
+    this.#control.round({
+      values: bestValues(tree, verified),
+      accepted: tree.follow(event.tokens).flatMap((node) => rank.get(node) ?? []),
+      tokens: emitted,
+      ms: ms + this.#draftMs,
+      draftMs: this.#draftMs,
+    });
+  }
+}
+
+function bestValues({ order, values }: DraftTree, nodes: number): Float32Array {
+  return Float32Array.from(order.subarray(0, nodes), (node) => values[node] as number);
+}
