@@ -1,4 +1,5 @@
 import type { Image } from '../index.js';
+import { escapeHtml, htmlPage, htmlTable } from '../io/html.js';
 import type { ProfileReport } from '../profile/report.js';
 
 /** One line of the demo's table. */
@@ -28,20 +29,13 @@ export interface DemoResults {
 }
 
 const STYLE = `
-body { font: 15px/1.5 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0.25rem; } h2 { font-size: 1.1rem; margin: 2.25rem 0 0.75rem; }
-p.about { color: #595959; margin-top: 0; }
 .row { display: flex; flex-wrap: wrap; gap: 1.5rem; }
 figure { margin: 0; width: 192px; }
 figure img { width: 192px; height: 192px; object-fit: contain; image-rendering: pixelated; border: 1px solid #d9d9d9; }
 figcaption { font-size: 0.85rem; color: #404040; }
 .edit { display: flex; gap: 0.75rem; align-items: center; }
 dl { margin: 0; flex: 1; min-width: 16rem; } dt { font-weight: 600; } dd { margin: 0 0 0.75rem; }
-table { border-collapse: collapse; width: 100%; } th { text-align: left; font-weight: 600; }
-th, td { padding: 0.3rem 0.75rem 0.3rem 0; border-bottom: 1px solid #e3e3e3; }
-th.n, td.n { text-align: right; font-variant-numeric: tabular-nums; }
 svg text { font: 13px system-ui, sans-serif; fill: #1c1c1c; }
-h3 { font-size: 0.95rem; margin: 1rem 0 0.25rem; font-weight: 600; }
 `;
 
 /** The demo's results as one HTML page that needs no other file. */
@@ -49,16 +43,10 @@ export async function renderReport(results: DemoResults): Promise<string> {
   const answers = await Promise.all(results.answers.map(answerHtml));
   const drawings = await Promise.all(results.drawings.map(({ image, prompt }) => figure(image, prompt)));
   const edits = await Promise.all(results.edits.map(editHtml));
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>hyper-bagel demo</title>
-<style>${STYLE}</style>
-</head>
-<body>
-<h1>hyper-bagel demo</h1>
+  return htmlPage(
+    'hyper-bagel demo',
+    STYLE,
+    `<h1>hyper-bagel demo</h1>
 <p class="about">${escapeHtml(results.machine)}; loaded in ${results.loadSeconds.toFixed(2)} s</p>
 <h2>Answers</h2>
 ${answers.join('\n')}
@@ -67,12 +55,10 @@ ${answers.join('\n')}
 <h2>Edits</h2>
 <div class="row">${edits.join('\n')}</div>
 <h2>Timing</h2>
-${timingTable(results.rows)}
+${htmlTable(demoTable(results.rows))}
 <h2>Where the time went</h2>
-${results.profiles.map(({ title, report }) => `<h3>${escapeHtml(title)}</h3>\n${barChart(report)}`).join('\n')}
-</body>
-</html>
-`;
+${results.profiles.map(({ title, report }) => `<h3>${escapeHtml(title)}</h3>\n${barChart(report)}`).join('\n')}`,
+  );
 }
 
 async function answerHtml({ image, question, answer }: DemoResults['answers'][number]): Promise<string> {
@@ -91,14 +77,6 @@ async function figure(image: Image, caption: string): Promise<string> {
     `<figure><img alt="${text}" src="data:image/png;base64,${png}">` +
     `${text === '' ? '' : `<figcaption>${text}</figcaption>`}</figure>`
   );
-}
-
-function timingTable(rows: readonly DemoRow[]): string {
-  const [head = [], ...body] = demoTable(rows);
-  const cell = (tag: string) => (text: string, i: number) =>
-    `<${tag}${i === 0 ? '' : ' class="n"'}>${escapeHtml(text)}</${tag}>`;
-  const lines = body.map((row) => `<tr>${row.map(cell('td')).join('')}</tr>`);
-  return `<table><tr>${head.map(cell('th')).join('')}</tr>\n${lines.join('\n')}\n</table>`;
 }
 
 /** The demo's table as cells, its head first. */
@@ -139,9 +117,4 @@ export function barChart({ families, timeline }: ProfileReport): string {
   });
   const height = bars.length * pitch;
   return `<svg role="img" aria-label="time by family of ops" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">\n${lines.join('\n')}\n</svg>`;
-}
-
-function escapeHtml(text: string): string {
-  const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
-  return text.replace(/[&<>"']/g, (char) => entities[char] ?? char);
 }

@@ -7,6 +7,7 @@ import { register as registerDemo } from './demo.js';
 import { register as registerDoctor } from './doctor.js';
 import { register as registerDraw } from './draw.js';
 import { register as registerEdit } from './edit.js';
+import { register as registerEval } from './eval.js';
 import { reportFailure, wantsJson } from './failure.js';
 import { register as registerInspect } from './inspect.js';
 import { wanted } from './log.js';
@@ -35,6 +36,7 @@ for (const register of [
   registerDraw,
   registerEdit,
   registerDemo,
+  registerEval,
   registerInspect,
   registerDoctor,
   registerBuild,

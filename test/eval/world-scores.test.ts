@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import {
   answerMatches,
   CATEGORIES,
+  checkAttributes,
   checkPrompt,
   EDITS,
   type Edit,
@@ -166,4 +167,37 @@ test('an answer matches to the letter', () => {
   for (const answer of ['top left.', 'Top left', ' top left', 'left', '']) {
     expect(answerMatches('top left', answer)).toBe(false);
   }
+});
+
+describe('attributes of prompts', () => {
+  const check: PromptCheck = { objects: [{ shape: 0, color: 0, cell: 0 }, { shape: 1 }], background: 1, relation: 0 };
+  const judged = (record: Parameters<typeof sceneFromRecord>[0]) => checkAttributes(check, sceneFromRecord(record));
+  const ALL = { count: true, shape: true, color: true, cell: true, relation: true, background: true };
+
+  test('a right picture has all that are named, and no others are judged', () => {
+    expect(judged([1, [0, 0, 0, 1], [2, 1, 5, 0]])).toEqual(ALL);
+  });
+
+  test('each fails alone', () => {
+    expect(judged([0, [0, 0, 0, 1], [2, 1, 5, 0]])).toEqual({ ...ALL, background: false });
+    expect(judged([1, [0, 0, 0, 1], [2, 1, 5, 0], [8, 4, 4, 0]])).toEqual({ ...ALL, count: false });
+    expect(judged([1, [0, 0, 3, 1], [2, 1, 5, 0]])).toEqual({ ...ALL, color: false, relation: false });
+    expect(judged([1, [0, 4, 0, 1], [2, 1, 5, 0]])).toEqual({ ...ALL, shape: false, relation: false });
+    expect(judged([1, [0, 1, 4, 1], [2, 0, 0, 0]])).toEqual({ ...ALL, relation: false });
+  });
+
+  test('two of a kind need two', () => {
+    const two: PromptCheck = { objects: [{ shape: 3 }, { shape: 3 }] };
+    expect(checkAttributes(two, sceneFromRecord([0, [1, 3, 0, 0]]))).toEqual({ count: false, shape: false });
+    expect(checkAttributes(two, sceneFromRecord([0, [1, 3, 0, 0], [2, 3, 1, 1]]))).toEqual({
+      count: true,
+      shape: true,
+    });
+  });
+
+  test('the world renders every prompt right', () => {
+    for (const { check: each, scene } of CATEGORIES.flatMap((category) => promptItems(category, 10))) {
+      expect(Object.values(checkAttributes(each, parseImage(renderScene(scene))))).not.toContain(false);
+    }
+  });
 });

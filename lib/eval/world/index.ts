@@ -26,4 +26,14 @@ export {
   sceneToRecord,
   UNREADABLE,
 } from './scene.js';
-export { answerMatches, checkPrompt, type EditScores, editPsnr, judgeEdit, scoreEdit } from './scores.js';
+export {
+  ATTRIBUTES,
+  type Attribute,
+  answerMatches,
+  checkAttributes,
+  checkPrompt,
+  type EditScores,
+  editPsnr,
+  judgeEdit,
+  scoreEdit,
+} from './scores.js';

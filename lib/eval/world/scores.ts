@@ -19,6 +19,35 @@ export function checkPrompt(check: PromptCheck, parsed: Scene): boolean {
   });
 }
 
+/** What a prompt can demand, each judged apart; `relation` needs the right shapes too. */
+export const ATTRIBUTES = ['count', 'shape', 'color', 'size', 'cell', 'relation', 'background'] as const;
+export type Attribute = (typeof ATTRIBUTES)[number];
+
+/**
+ * Each attribute that the prompt names, judged as if it named nothing else: some objects of the picture, one for each named object,
+ * have it. Objects too many count against `count` only.
+ */
+export function checkAttributes(check: PromptCheck, parsed: Scene): Partial<Record<Attribute, boolean>> {
+  const { objects, background, relation } = check;
+  const result: Partial<Record<Attribute, boolean>> = { count: parsed.objects.length === objects.length };
+  for (const attribute of ['shape', 'color', 'size', 'cell'] as const) {
+    const values = objects.flatMap((object) => object[attribute] ?? []);
+    if (values.length === 0) continue;
+    const seen = parsed.objects.map((object) => object[attribute]);
+    result[attribute] = values.every((value) => {
+      const at = seen.indexOf(value);
+      if (at >= 0) seen.splice(at, 1);
+      return at >= 0;
+    });
+  }
+  if (relation !== undefined) {
+    const pairs = assignments(objects, parsed.objects);
+    result.relation = pairs.some(([a, b]) => a !== undefined && b !== undefined && objectsRelate(relation, a, b));
+  }
+  if (background !== undefined) result.background = parsed.background === background;
+  return result;
+}
+
 /** Every way to give each named object one of its own that fits; as lists in the order of `named`. */
 function assignments(named: readonly NamedObject[], objects: readonly SceneObject[]): SceneObject[][] {
   const [first, ...rest] = named;
