@@ -1,4 +1,5 @@
 import { HyperBagelError } from '../errors.js';
+import { MixtureWeights } from './mixture.js';
 import { SuffixAutomaton } from './suffix-automaton.js';
 
 /** Behind the last token of a learnt answer. Never proposed. */
@@ -19,6 +20,8 @@ export interface NgramMemoryOptions {
 export class NgramMemory {
   /** Most tokens that are remembered. */
   readonly limit: number;
+  /** What contexts of each kind were worth. */
+  readonly weights = new MixtureWeights();
   #automata: SuffixAutomaton[] = [];
   #revision = 0;
 
@@ -72,6 +75,7 @@ export class NgramMemory {
   /** Forgets everything. */
   clear(): void {
     this.#automata = [];
+    this.weights.clear();
     this.#revision++;
   }
 }

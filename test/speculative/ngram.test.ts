@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { HyperBagelError } from '../../lib/errors.js';
+import { MixtureWeights } from '../../lib/speculative/mixture.js';
 import { NgramDrafter } from '../../lib/speculative/ngram.js';
 import { END, MAX_CONTEXT, NgramMemory } from '../../lib/speculative/ngram-memory.js';
 import type { DraftTree } from '../../lib/speculative/tree.js';
@@ -23,16 +24,15 @@ function scan(texts: readonly number[][], run: readonly number[]): { seen: numbe
   return { seen, after };
 }
 
-/** The drafter's rule over a plain n-gram counter: probabilities of what follows `text`. Sources are the session and the memory. */
-function predict(sources: readonly (readonly number[][])[], text: readonly number[]): Map<number, number> {
-  const chance = new Map<number, number>();
+/** The contexts that end a text and went on somewhere, longest first: how long, and what followed in each source. */
+function contexts(sources: readonly (readonly number[][])[], text: readonly number[]) {
   const reach = sources.map((texts) => {
     let length = Math.min(text.length, MAX_CONTEXT);
     while (length > 0 && scan(texts, text.slice(-length)).seen === 0) length--;
     return length;
   });
-  let left = 1;
-  for (let length = Math.max(...reach); length > 0 && left > 0.01; length--) {
+  const found: { length: number; total: number; distinct: number; asked: Map<number, number>[] }[] = [];
+  for (let length = Math.max(...reach); length > 0; length--) {
     // a shorter context that occurs at the same places says nothing new
     const asked = sources
       .map((texts, a) => ({ reach: reach[a] as number, here: scan(texts, text.slice(-length)), texts }))
@@ -40,17 +40,54 @@ function predict(sources: readonly (readonly number[][])[], text: readonly numbe
       .filter(({ reach, here, texts }) => reach === length || scan(texts, text.slice(-length - 1)).seen !== here.seen)
       .map(({ here }) => here.after);
     const total = asked.flatMap((after) => [...after.values()]).reduce((a, b) => a + b, 0);
-    if (total === 0) continue;
     const distinct = asked.reduce((sum, after) => sum + after.size, 0);
-    for (const after of asked) {
-      for (const [token, count] of after) {
-        const share = (left * (count - 0.7)) / (total + 0.6);
-        if (share >= 0.005) chance.set(token, (chance.get(token) ?? 0) + share);
-      }
-    }
-    left *= (0.6 + 0.7 * distinct) / (total + 0.6);
+    if (total > 0) found.push({ length, total, distinct, asked });
   }
-  return chance;
+  return found;
+}
+
+/** The drafter's rule over a plain n-gram counter. Sources are the session and the parts of the memory. */
+class PlainPredictor {
+  readonly weights = new MixtureWeights();
+
+  stages(sources: readonly (readonly number[][])[], text: readonly number[]) {
+    return contexts(sources, text).map((context) => {
+      const cell = this.weights.cell(context.length, context.total, context.distinct);
+      const pass = this.weights.pass(cell, context.total, context.distinct);
+      return { ...context, cell, pass, scale: (1 - pass) / (context.total - 0.7 * context.distinct) };
+    });
+  }
+
+  predict(sources: readonly (readonly number[][])[], text: readonly number[]): Map<number, number> {
+    const chance = new Map<number, number>();
+    let left = 1;
+    for (const { asked, scale, pass } of this.stages(sources, text)) {
+      if (left <= 0.01) break;
+      for (const after of asked) {
+        for (const [token, count] of after) {
+          const share = left * scale * (count - 0.7);
+          if (share >= 0.005) chance.set(token, (chance.get(token) ?? 0) + share);
+        }
+      }
+      left *= pass;
+    }
+    return chance;
+  }
+
+  /** One step of expectation maximisation, by Bayes' rule from each context's part in the token's probability. */
+  learn(sources: readonly (readonly number[][])[], text: readonly number[], token: number): void {
+    const stages = this.stages(sources, text);
+    const parts = stages.map(({ asked, scale }, s) => {
+      const reached = stages.slice(0, s).reduce((product, { pass }) => product * pass, 1);
+      return (
+        reached * scale * asked.reduce((sum, after) => sum + (after.has(token) ? (after.get(token) ?? 0) - 0.7 : 0), 0)
+      );
+    });
+    parts.push(0.002 * stages.reduce((product, { pass }) => product * pass, 1));
+    const from = (s: number) => parts.slice(s).reduce((a, b) => a + b, 0);
+    const records = stages.map(({ cell }, s) => [cell, from(s) / from(0), from(s + 1) / from(0)] as const);
+    for (const [cell, reached, passed] of records.reverse()) this.weights.record(cell, reached, passed);
+  }
 }
 
 /** Paths of a tree with their values. */
@@ -96,14 +133,19 @@ describe('probabilities', () => {
       const drafter = new NgramDrafter({ memory });
       drafter.start(prompt);
       if (rng() < 0.5) drafter.propose(WIDE);
-      for (const token of answer) drafter.observe([token]);
+      const plain = new PlainPredictor();
+      answer.forEach((token, i) => {
+        drafter.observe([token]);
+        const before = [...prompt, ...answer.slice(0, i)];
+        plain.learn([[before], ...halves.slice(-2)], before, token);
+      });
       const tree = drafter.propose({ nodes: 30, depth: 6 });
       const sources = [[text], ...halves.slice(-2)];
       const expectedAt = new Map<string, Map<number, number>>();
       for (const { path, value } of paths(tree)) {
         const above = path.slice(0, -1);
         const key = above.join(' ');
-        const chances = expectedAt.get(key) ?? predict(sources, [...text, ...above]);
+        const chances = expectedAt.get(key) ?? plain.predict(sources, [...text, ...above]);
         expectedAt.set(key, chances);
         const parent = paths(tree).find((other) => other.path.join(' ') === key)?.value ?? 0;
         const chance = Math.min(chances.get(path.at(-1) as number) ?? 0, 0.98);
@@ -114,7 +156,7 @@ describe('probabilities', () => {
       const least = kept.size === 30 ? Math.min(...kept.values()) : Math.log(0.02);
       for (const { path, value } of [{ path: [] as number[], value: 0 }, ...paths(tree)]) {
         if (path.length === 6) continue;
-        for (const [token, chance] of predict(sources, [...text, ...path])) {
+        for (const [token, chance] of plain.predict(sources, [...text, ...path])) {
           const child = value + Math.log(Math.min(chance, 0.98));
           if (token !== END && child > least + 1e-5) expect(kept.has([...path, token].join(' '))).toBe(true);
         }
@@ -132,6 +174,27 @@ describe('drafts', () => {
     expect([...(tree?.parents ?? [])]).toEqual([-1, 0]);
     drafter.observe([4, 5]);
     expect([...(drafter.propose({ nodes: 2, depth: 4 })?.tokens ?? [])]).toEqual([6, 7]);
+  });
+
+  test('where the text turns out to copy, drafts become long', () => {
+    const rng = seeded(12);
+    const prompt = Array.from({ length: 300 }, () => Math.floor(400 * rng() ** 3));
+    const drafter = new NgramDrafter();
+    drafter.start(prompt);
+    const accepted: number[] = [];
+    for (let k = 0; k < 20; k++) {
+      const from = between(rng, 0, 270);
+      const copied = prompt.slice(from, from + 25);
+      for (let i = 0; i < copied.length; ) {
+        const path = drafter.propose({ nodes: 16, depth: 16 })?.follow(copied.slice(i)) ?? [];
+        if (i > 4) accepted.push(path.length / Math.min(16, copied.length - i));
+        drafter.observe(copied.slice(i, i + path.length + 1));
+        i += path.length + 1;
+      }
+    }
+    const mean = (list: number[]) => list.reduce((a, b) => a + b, 0) / list.length;
+    expect(mean(accepted.slice(-20))).toBeGreaterThan(0.7);
+    expect(mean(accepted.slice(-20))).toBeGreaterThan(mean(accepted.slice(0, 5)));
   });
 
   test('a split of counts becomes a branch, the more frequent side first', () => {
