@@ -34,6 +34,20 @@ Status concat_rows_cpu(const OpContext& cx, const ConcatRows& a) {
   return Status::success();
 }
 
+Status concat_columns_cpu(const OpContext& cx, const ConcatColumns& a) {
+  const int64_t n = live_rows(a.rows, a.a.dims[0]), columns = a.out.dims[1];
+  each_row(cx, n, columns * 8, [&](int64_t row) {
+    int64_t to = row * columns;
+    for (const TensorView* part : {&a.a, &a.b, &a.c}) {
+      if (!*part) continue;
+      const int64_t width = part->dims[1];
+      std::memcpy(at(a.out, to), at(*part, row * width), static_cast<size_t>(width) * bytes_of(a.out.dtype));
+      to += width;
+    }
+  });
+  return Status::success();
+}
+
 Status copy_pages_cpu(const OpContext& cx, const CopyPages& a) {
   const int64_t pages = a.k_cache.dims[0], size = pages ? a.k_cache.elements() / pages : 0;
   const int64_t bytes = size * static_cast<int64_t>(bytes_of(a.k_cache.dtype));

@@ -34,6 +34,7 @@ constexpr Table make() {
   HB_K(embedding, Embedding);
   HB_K(embed_add, EmbedAdd);
   HB_K(concat_rows, ConcatRows);
+  HB_K(concat_columns, ConcatColumns);
   HB_K(cast, Cast);
   HB_K(copy_pages, CopyPages);
   HB_K(emit, Emit);
@@ -47,6 +48,9 @@ constexpr Table make() {
   HB_W(guided_update, GuidedUpdate);
   HB_K(philox_normal, PhiloxNormal);
   HB_W(sample, Sample);
+  HB_K(draft_extend, DraftExtend);
+  HB_W(draft_topk, DraftTopk);
+  HB_K(draft_expand, DraftExpand);
 #undef HB_K
 #undef HB_W
   return t;

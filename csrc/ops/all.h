@@ -1,10 +1,14 @@
 #pragma once
 #include "ops/cast.h"
+#include "ops/concat_columns.h"
 #include "ops/concat_rows.h"
 #include "ops/conv2d.h"
 #include "ops/conv_weight.h"
 #include "ops/copy_pages.h"
 #include "ops/dense_attention.h"
+#include "ops/draft_expand.h"
+#include "ops/draft_extend.h"
+#include "ops/draft_topk.h"
 #include "ops/embed_add.h"
 #include "ops/embedding.h"
 #include "ops/emit.h"
@@ -64,7 +68,11 @@
   X(unpatchify, Unpatchify)                \
   X(normalize_pixels, NormalizePixels)     \
   X(denormalize_pixels, DenormalizePixels) \
-  X(vae_latent, VaeLatent)
+  X(vae_latent, VaeLatent)                 \
+  X(concat_columns, ConcatColumns)         \
+  X(draft_extend, DraftExtend)             \
+  X(draft_topk, DraftTopk)                 \
+  X(draft_expand, DraftExpand)
 
 namespace hb {
 

@@ -284,10 +284,10 @@ export function ropeTable(cx: Context, args: RopeTableArgs): Tensor<'f32'> {
 export interface QkNormRopeAppendArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
   /** [N C]: q heads, k heads and v heads side by side, C = (H + 2 G) D. */
   qkv: Tensor<T>;
-  /** [D]: scale of the q norm. */
-  qNorm: Tensor<W>;
+  /** [D]: scale of the q norm; heads are not normed without it. */
+  qNorm?: Tensor<W> | undefined;
   /** [D]: scale of the k norm. */
-  kNorm: Tensor<NoInfer<W>>;
+  kNorm?: Tensor<NoInfer<W>> | undefined;
   /** [D]: scale of the q norm of rows at or beyond `split`. */
   qNormGen?: Tensor<NoInfer<W>> | undefined;
   /** [D]: scale of the k norm of rows at or beyond `split`. */
@@ -315,7 +315,7 @@ export interface QkNormRopeAppendArgs<T extends 'f32' | 'bf16', W extends 'f32' 
 /**
  * RMS norm of each q and k head, rotary embedding, and the append of k and v to the paged cache.
  *
- * `h = rms(h) * norm per head; h = h * cos + [-h2 | h1] * sin (half rotation); k_cache, v_cache at page_table[seq][slot / 64], slot % 64`
+ * `h = rms(h) * norm per head (h without norms, as in a draft head's layers); h = h * cos + [-h2 | h1] * sin (half rotation); k_cache, v_cache at page_table[seq][slot / 64], slot % 64`
  *
  * Returns
  * - `q` [N H D]: normed and rotated queries.
@@ -1088,4 +1088,260 @@ export interface VaeLatentArgs<T extends 'f32' | 'bf16'> {
  */
 export function vaeLatent<T extends 'f32' | 'bf16'>(cx: Context, args: VaeLatentArgs<T>): Tensor<T> {
   return cx.run(31, [args.moments, args.noise], [args.scale, args.shift])[0] as Tensor<T>;
+}
+
+export interface ConcatColumnsArgs<T extends 'f32' | 'bf16'> {
+  /** [N A]: first columns. */
+  a: Tensor<T>;
+  /** [N B]: columns after them. */
+  b: Tensor<NoInfer<T>>;
+  /** [N C]: last columns. */
+  c?: Tensor<NoInfer<T>> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+}
+
+/**
+ * Rows side by side: the inputs of a draft head's projections.
+ *
+ * `out[n] = [a[n] | b[n] | c[n]]`
+ *
+ * Returns
+ * - `out` [N D]: all columns side by side, D = A + B + C.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function concatColumns<T extends 'f32' | 'bf16'>(cx: Context, args: ConcatColumnsArgs<T>): Tensor<T> {
+  return cx.run(32, [args.a, args.b, args.c, args.rows], [])[0] as Tensor<T>;
+}
+
+export interface DraftExtendArgs {
+  /** [N]: token that the model chose after each row of the round. */
+  target: Tensor<'i32'>;
+  /** [B W]: accepted nodes of each tree, counted from its root. */
+  path: Tensor<'i32'>;
+  /** [B]: how many; clamped to [0, W]. */
+  accepted: Tensor<'i32'>;
+  /** [F]: first row of each tree, and one past the last: F = B + 1. */
+  first: Tensor<'i32'>;
+  /** [B]: rotary position of the next root, once those are accepted. */
+  positions: Tensor<'i32'>;
+  /** [B]: its cache slot. */
+  slots: Tensor<'i32'>;
+  /** [B]: not 0: entries are written, nothing is drafted. */
+  finished: Tensor<'i32'>;
+}
+
+/**
+ * Rows of a draft head's pass over what a round accepted: entry t of its cache takes the feature of token t and the embedding of token t + 1.
+ *
+ * `for each sequence, j = 0 .. accepted - 1: source = first + path[j], token = target[source], slot = slots - accepted + j, position = positions - accepted + j. Entries of all sequences side by side, in order; those beyond `rows` hold 0, slot -1. A source out of range is clamped and flagged`
+ *
+ * Returns
+ * - `source` [N]: row of the round whose feature the entry takes.
+ * - `token` [N]: token that the entry takes: the one after that row.
+ * - `seq` [N]: sequence of each entry.
+ * - `position` [N]: rotary position: that of the row.
+ * - `slot` [N]: cache slot: that of the row once it is committed; -1 beyond `rows`.
+ * - `visible` [N]: slots that the entry sees: slot + 1.
+ * - `rows` [1]: entries in use.
+ * - `last` [B]: the last entry of each sequence that goes on, in order.
+ * - `lastSeq` [B]: the sequence.
+ * - `live` [1]: how many go on.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function draftExtend(
+  cx: Context,
+  args: DraftExtendArgs,
+): {
+  source: Tensor<'i32'>;
+  token: Tensor<'i32'>;
+  seq: Tensor<'i32'>;
+  position: Tensor<'i32'>;
+  slot: Tensor<'i32'>;
+  visible: Tensor<'i32'>;
+  rows: Tensor<'i32'>;
+  last: Tensor<'i32'>;
+  lastSeq: Tensor<'i32'>;
+  live: Tensor<'i32'>;
+} {
+  const [source, token, seq, position, slot, visible, rows, last, lastSeq, live] = cx.run(
+    33,
+    [args.target, args.path, args.accepted, args.first, args.positions, args.slots, args.finished],
+    [],
+  );
+  return {
+    source: source as Tensor<'i32'>,
+    token: token as Tensor<'i32'>,
+    seq: seq as Tensor<'i32'>,
+    position: position as Tensor<'i32'>,
+    slot: slot as Tensor<'i32'>,
+    visible: visible as Tensor<'i32'>,
+    rows: rows as Tensor<'i32'>,
+    last: last as Tensor<'i32'>,
+    lastSeq: lastSeq as Tensor<'i32'>,
+    live: live as Tensor<'i32'>,
+  };
+}
+
+export interface DraftTopkArgs {
+  /** [N V]: scores over the draft vocabulary. */
+  logits: Tensor<'f32'>;
+  /** [N]: sequence of each row; clamped to [0, B). */
+  seq: Tensor<'i32'>;
+  /** [B]: 0 (or less, or NaN): no noise. */
+  temperature: Tensor<'f32'>;
+  /** [B 2]: low and high half of the 64-bit seed. */
+  seed: Tensor<'i32'>;
+  /** [B]: index in the answer of the next token, a child of the root. */
+  output: Tensor<'i32'>;
+  /** [V]: target id of each draft id, all different; without it they are the same. Negative: never drafted. */
+  ids?: Tensor<'i32'> | undefined;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+  /** children per row. */
+  k: number;
+  /** depth of the rows' nodes; 0: the root. Noise is that of output + depth; default 0. */
+  depth?: number | undefined;
+  /** temperature of the values where there is noise; default 1. */
+  beta?: number | undefined;
+}
+
+/**
+ * The k likeliest next tokens of each drafted node, under the very noise that will choose the target's.
+ *
+ * `score = (logit - largest logit) / temperature + G(seed, output + depth, ids[i]), G as in sample; without noise logit - largest logit. Larger scores first, lower draft ids on ties; -inf is never drafted. value = score / beta - log sum exp(score / beta), beta 1 without noise: the coupled rule of drafter-invariant sampling (Daliri et al. 2024, arXiv 2408.07978). A row with NaN or +inf, or of -inf only, sets the not-a-number flag and drafts nothing`
+ *
+ * Returns
+ * - `token` [N K]: target ids of the k best, best first; -1 where there are no more.
+ * - `value` [N K]: their logarithms, at most 0; -inf beside -1.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function draftTopk(cx: Context, args: DraftTopkArgs): { token: Tensor<'i32'>; value: Tensor<'f32'> } {
+  const [token, value] = cx.run(
+    34,
+    [args.logits, args.seq, args.temperature, args.seed, args.output, args.ids, args.rows],
+    [args.k, args.depth, args.beta],
+  );
+  return { token: token as Tensor<'i32'>, value: value as Tensor<'f32'> };
+}
+
+export interface DraftExpandArgs {
+  /** [N K]: children of each row's node, from draft_topk; negative: none. */
+  token: Tensor<'i32'>;
+  /** [N K]: their logarithms. */
+  value: Tensor<'f32'>;
+  /** [N]: sequence of each row, ascending. */
+  seq: Tensor<'i32'>;
+  /** [N]: candidate that the row's node is; without it roots. */
+  node?: Tensor<'i32'> | undefined;
+  /** [N]: value of that candidate; 0 for roots. */
+  reached?: Tensor<'f32'> | undefined;
+  /** [N 4]: 128 bits: slots from the root's on that its path fills. */
+  ancestors?: Tensor<'i32'> | undefined;
+  /** [1]: rows in use; clamped to [0, N]. */
+  rows: Tensor<'i32'>;
+  /** [B]: rotary position of the root. */
+  positions: Tensor<'i32'>;
+  /** [B]: its cache slot: the committed length. */
+  slots: Tensor<'i32'>;
+  /** [B]: cache slots that the sequence's pages hold. */
+  capacity: Tensor<'i32'>;
+  /** [B C]: candidates of each sequence. */
+  tokens: Tensor<'i32'>;
+  /** [B C]: candidate that each follows, an index below its own; -1: the root. */
+  parents: Tensor<'i32'>;
+  /** [B C]: their values; -inf: unused. */
+  values: Tensor<'f32'>;
+  /** [B]: one past the last candidate of each sequence. */
+  count: Tensor<'i32'>;
+  /** depth of the children; level * K is at most 128. */
+  level: number;
+  /** column of the first candidate; default 0. */
+  base?: number | undefined;
+}
+
+/**
+ * One level of a dynamic draft tree: its children become candidates, the best of them the rows of the next level.
+ *
+ * `candidate base + c (level 1) or base + K + (level - 2) K^2 + j K + c: child c of the sequence's row j, value = reached + value; the rest of the level is -inf, count ends with it. The K children with the largest values (lower candidates first on ties) are run next, if their slot is below capacity (EAGLE-2, arXiv 2406.16858). Sequences without rows keep their candidates. Rows beyond next_rows hold 0, slot -1; a sequence out of range or out of order, or a row too many, is left out and flagged`
+ *
+ * Returns
+ * - `nextToken` [M]: the rows of the next level, at most K per sequence: their tokens.
+ * - `nextSource` [M]: row of this level whose output is their feature.
+ * - `nextSeq` [M]: sequence.
+ * - `nextPosition` [M]: rotary position: the root's plus level - 1.
+ * - `nextSlot` [M]: cache slot: the root's plus (level - 1) K + rank; -1 beyond.
+ * - `nextVisible` [M]: slots below the root's.
+ * - `nextOwn` [M 2]: slots of the rows of all levels.
+ * - `nextAncestors` [M 4]: which of them the row sees: its path and itself.
+ * - `nextNode` [M]: candidate that the row is.
+ * - `nextReached` [M]: its value.
+ * - `nextRows` [1]: rows in use.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function draftExpand(
+  cx: Context,
+  args: DraftExpandArgs,
+): {
+  nextToken: Tensor<'i32'>;
+  nextSource: Tensor<'i32'>;
+  nextSeq: Tensor<'i32'>;
+  nextPosition: Tensor<'i32'>;
+  nextSlot: Tensor<'i32'>;
+  nextVisible: Tensor<'i32'>;
+  nextOwn: Tensor<'i32'>;
+  nextAncestors: Tensor<'i32'>;
+  nextNode: Tensor<'i32'>;
+  nextReached: Tensor<'f32'>;
+  nextRows: Tensor<'i32'>;
+} {
+  const [
+    nextToken,
+    nextSource,
+    nextSeq,
+    nextPosition,
+    nextSlot,
+    nextVisible,
+    nextOwn,
+    nextAncestors,
+    nextNode,
+    nextReached,
+    nextRows,
+  ] = cx.run(
+    35,
+    [
+      args.token,
+      args.value,
+      args.seq,
+      args.node,
+      args.reached,
+      args.ancestors,
+      args.rows,
+      args.positions,
+      args.slots,
+      args.capacity,
+      args.tokens,
+      args.parents,
+      args.values,
+      args.count,
+    ],
+    [args.level, args.base],
+  );
+  return {
+    nextToken: nextToken as Tensor<'i32'>,
+    nextSource: nextSource as Tensor<'i32'>,
+    nextSeq: nextSeq as Tensor<'i32'>,
+    nextPosition: nextPosition as Tensor<'i32'>,
+    nextSlot: nextSlot as Tensor<'i32'>,
+    nextVisible: nextVisible as Tensor<'i32'>,
+    nextOwn: nextOwn as Tensor<'i32'>,
+    nextAncestors: nextAncestors as Tensor<'i32'>,
+    nextNode: nextNode as Tensor<'i32'>,
+    nextReached: nextReached as Tensor<'f32'>,
+    nextRows: nextRows as Tensor<'i32'>,
+  };
 }

@@ -20,6 +20,8 @@ interface Shape {
   split?: number;
   live?: number;
   eps?: number;
+  /** Without norms, as in a draft head. */
+  bare?: boolean;
 }
 
 /** Rows of one sequence at consecutive slots. */
@@ -53,8 +55,7 @@ function one(name: string, tag: 'small' | 'edge' | 'perf', s: Shape): OpCase {
     return {
       operands: {
         qkv: normals(rng, dtype, [rows.length, (h + 2 * g) * d], { scale: 2 }),
-        q_norm: norm(),
-        k_norm: norm(),
+        ...(s.bare ? {} : { q_norm: norm(), k_norm: norm() }),
         ...(s.split === undefined ? {} : { q_norm_gen: norm(), k_norm_gen: norm(), split: counts([s.split]) }),
         rope: rope(rows, d),
         seq: counts(rows.map((r) => r.seq)),
@@ -85,6 +86,9 @@ export const cases: OpCases = {
       owned: [1, 3, 2],
     }),
     one('heads of 128', 'small', { rows: run(0, 60, 24), h: 14, g: 2, d: 128, dtype: 'bf16' }),
+    one('without norms', 'small', { rows: run(0, 62, 5), bare: true }),
+    one('bf16 without norms', 'small', { rows: run(0, 62, 5), bare: true, dtype: 'bf16', h: 6, g: 3, d: 32 }),
+    one('without norms, some live rows', 'edge', { rows: run(0, 60, 9), bare: true, live: 5, d: 6 }),
     one('not appended', 'edge', {
       rows: [
         { seq: 0, slot: -1 },
@@ -151,12 +155,12 @@ export const cases: OpCases = {
     const vOut = Float64Array.from(v.data);
     for (let i = 0; i < live; i++) {
       const head = (index: number, kind: 'q_norm' | 'k_norm') => {
-        const weight = operand(operands, i < split ? kind : `${kind}_gen`).data;
+        const weight = operands[i < split ? kind : `${kind}_gen`]?.data;
         const x = qkv.data.subarray(i * columns + index * d, i * columns + (index + 1) * d);
         let squares = 0;
         for (const value of x) squares += value * value;
         const root = Math.sqrt(squares / d + eps);
-        const y = Array.from(x, (value, c) => (value / root) * (weight[c] as number));
+        const y = Array.from(x, (value, c) => (weight ? (value / root) * (weight[c] as number) : value));
         return y.map((value, c) => {
           const pair = c < d / 2 ? -(y[c + d / 2] as number) : (y[c - d / 2] as number);
           return (

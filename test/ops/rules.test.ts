@@ -32,6 +32,21 @@ const append = (d: number, columns: number, slots = 64) => ({
   page_table: i(1, 2),
   ...caches(slots, d),
 });
+const verified = { target: i(4), path: i(2, 3), accepted: i(2), positions: i(2), slots: i(2), finished: i(2) };
+const ranked = { seq: i(3), temperature: f(2), seed: i(2, 2), output: i(2) };
+const level = (rows: number, k: number, columns: number) => ({
+  token: i(rows, k),
+  value: f(rows, k),
+  seq: i(rows),
+  rows: i(1),
+  positions: i(2),
+  slots: i(2),
+  capacity: i(2),
+  tokens: i(2, columns),
+  parents: i(2, columns),
+  values: f(2, columns),
+  count: i(2),
+});
 const scaled = { scale: 1, shift: 0 };
 const treeOf = (b: number, c = 2) => ({
   tokens: i(b, c),
@@ -63,6 +78,27 @@ const commitOf = (slots: number) => ({
 const penalizeOf = () => ({ logits: f(2, 4), penalty: f(1), history: i(1, 3), count: i(1), seq: i(2) });
 
 const refused: Record<string, Refused[]> = {
+  draft_extend: [['first rows of another batch', { ...verified, first: i(2) }, {}, 'first']],
+  draft_topk: [
+    ['no columns', { ...ranked, logits: f(3, 0) }, { k: 1 }, 'logits'],
+    [
+      'no sequences',
+      { logits: f(3, 4), seq: i(3), temperature: f(0), seed: i(0, 2), output: i(0) },
+      { k: 1 },
+      'temperature',
+    ],
+    ['33 children', { ...ranked, logits: f(3, 40) }, { k: 33 }, 'k', 'BAD_OPTION'],
+  ],
+  draft_expand: [
+    ['no children', level(3, 0, 9), { level: 1 }, 'token'],
+    ['33 children', level(3, 33, 99), { level: 1 }, 'token'],
+    ['too deep for 128 bits', level(3, 8, 2000), { level: 17 }, 'level', 'BAD_OPTION'],
+    ['too few columns', level(3, 3, 11), { level: 2 }, 'tokens'],
+    ['too few columns behind others', level(3, 3, 12), { level: 2, base: 1 }, 'tokens'],
+    ['a node alone', { ...level(3, 3, 12), node: i(3) }, { level: 2 }, 'reached'],
+    ['no ancestors', { ...level(3, 3, 12), node: i(3), reached: f(3) }, { level: 2 }, 'ancestors'],
+    ['no node', { ...level(3, 3, 12), reached: f(3), ancestors: i(3, 4) }, { level: 2 }, 'node'],
+  ],
   linear: [
     ['swiglu of 48 rows', { ...linear, weight: f(48, 4) }, { activation: 'swiglu' }, 'weight'],
     ['a residual of another width', { ...linear, residual: f(2, 4) }, {}, 'residual'],
@@ -113,7 +149,15 @@ const refused: Record<string, Refused[]> = {
   ],
   qk_norm_rope_append: [
     ['pages of 32 slots', append(4, 24, 32), {}, 'k_cache'],
-    ['an odd head size', append(3, 18), {}, 'q_norm'],
+    ['an odd head size', append(3, 18), {}, 'k_cache'],
+    ['a q norm alone', { ...append(4, 24), k_norm: undefined }, {}, 'k_norm'],
+    ['a k norm alone', { ...append(4, 24), q_norm: undefined }, {}, 'k_norm'],
+    [
+      'second norms without first ones',
+      { ...append(4, 24), q_norm: undefined, k_norm: undefined, q_norm_gen: f(4), k_norm_gen: f(4), split: i(1) },
+      {},
+      'q_norm',
+    ],
     ['columns that are no heads', append(4, 25), {}, 'qkv'],
     ['no room for a query head', append(4, 16), {}, 'qkv'],
     ['3 query heads over 2 groups', append(4, 28), {}, 'qkv'],

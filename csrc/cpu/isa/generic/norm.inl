@@ -32,22 +32,29 @@ static void rms_norm_row(int types, const void* x, const void* residual, const v
   }
 }
 
+/// Without a weight the head is rotated only.
 template <class T, class G>
 static void norm_rope_head_of(const void* x_, const void* weight_, const float* rope, int64_t d, float eps, float* out) {
   const T* x = static_cast<const T*>(x_);
   const G* weight = static_cast<const G*>(weight_);
-  V squares = zero();
-  for (int64_t i = 0; i < d; i += W) {
-    const int n = d - i < W ? static_cast<int>(d - i) : W;
-    const V h = load_as_n(x + i, n);
-    squares = mac(h, h, squares);
+  V scale = set1(1.0f);
+  if (weight) {
+    V squares = zero();
+    for (int64_t i = 0; i < d; i += W) {
+      const int n = d - i < W ? static_cast<int>(d - i) : W;
+      const V h = load_as_n(x + i, n);
+      squares = mac(h, h, squares);
+    }
+    scale = set1(1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(d) + eps));
   }
-  const V scale = set1(1.0f / __builtin_sqrtf(reduce_add(squares) / static_cast<float>(d) + eps));
   const int64_t half = d / 2;
   for (int64_t i = 0; i < half; i += W) {
     const int n = half - i < W ? static_cast<int>(half - i) : W;
-    const V a = mul(mul(load_as_n(x + i, n), scale), load_as_n(weight + i, n));
-    const V b = mul(mul(load_as_n(x + half + i, n), scale), load_as_n(weight + half + i, n));
+    V a = load_as_n(x + i, n), b = load_as_n(x + half + i, n);
+    if (weight) {
+      a = mul(mul(a, scale), load_as_n(weight + i, n));
+      b = mul(mul(b, scale), load_as_n(weight + half + i, n));
+    }
     const V c = load_n(rope + i, n), s = load_n(rope + half + i, n);
     store_n(out + i, sub(mul(a, c), mul(b, s)), n);
     store_n(out + half + i, add(mul(b, c), mul(a, s)), n);
