@@ -1,9 +1,11 @@
 // Whole steps of the bundled model, as its engines run them: the loop over a recorded program, its ring and its waits included.
 import type { Sequence } from '../lib/cache/pages.js';
-import { planSteps, shiftedGrid } from '../lib/denoise/schedule.js';
+import { shiftedGrid } from '../lib/denoise/grid.js';
+import { planSteps } from '../lib/denoise/schedule.js';
 import { Bagel } from '../lib/models/bagel/bagel.js';
+import { scratchPagesFor } from '../lib/models/bagel/branch-state.js';
 import { latentGrid, latentWidth } from '../lib/models/bagel/config.js';
-import { type Branches, DenoiseStep } from '../lib/models/bagel/denoise-step.js';
+import { DenoiseStep } from '../lib/models/bagel/denoise-step.js';
 import type { BagelModel } from '../lib/models/bagel/model.js';
 import type { ProfileEvent } from '../lib/profile/events.js';
 import { byteRate, flopRate, type MachineRoofline } from '../lib/profile/roofline.js';
@@ -87,10 +89,19 @@ function decodeRunner(model: BagelModel, size: number): Runner {
 function denoiseRunner(model: BagelModel): Runner {
   const { imageSize } = model.config;
   const grid = latentGrid(model.config, { width: imageSize, height: imageSize });
-  const step = new DenoiseStep(model, { ...grid, renorm: GUIDANCE.renorm, sharedImage: true });
+  const step = new DenoiseStep(model, {
+    pictures: [grid],
+    renorm: GUIDANCE.renorm,
+    sharedImage: true,
+    memory: false,
+    stochastic: false,
+    separate: false,
+    watch: {},
+  });
   const full = filled(model, CONTEXT);
-  const branches: Branches = { full, noText: model.sequence(), noImage: full.fork() };
+  const branches = { full, noText: model.sequence() };
   const n = grid.rows * grid.columns;
+  const scratch = model.pool.take(2 * scratchPagesFor(n));
   const noise = Float32Array.from({ length: n * latentWidth(model.config) }, (_, i) => Math.sin(i));
   const plan = planSteps(shiftedGrid(50, 3), GUIDANCE).slice(0, DENOISE_STEPS);
   return {
@@ -98,12 +109,14 @@ function denoiseRunner(model: BagelModel): Runner {
     about: `${imageSize} x ${imageSize}: ${2 * (n + 2)} rows (2 branches), ${CONTEXT} tokens before them`,
     async run() {
       let seen = 0;
-      for await (const _ of step.run(branches, noise, plan, GUIDANCE.renormMin, new Activity())) seen++;
+      const job = { contexts: [branches], scratch: [scratch], seeds: [0], noise: [noise], plan };
+      for await (const _ of step.run({ ...job, renormMin: GUIDANCE.renormMin, activity: new Activity() })) seen++;
       if (seen !== plan.length) throw new Error(`${seen} of ${plan.length} denoise steps ran`);
     },
     dispose() {
       step.dispose();
-      for (const sequence of Object.values(branches) as Sequence[]) sequence.release();
+      model.pool.release(scratch);
+      for (const sequence of Object.values(branches)) sequence.release();
     },
   };
 }

@@ -5,9 +5,10 @@ export { decodeImage, Image, type ImageFormat, type ImageSource } from './io/ima
 export { modelHash } from './io/model-hash.js';
 export { Tokenizer } from './io/tokenizer.js';
 export type { Answer, AnswerOptions, AnswerPiece, AnswerStream } from './models/bagel/answer.js';
-export { type AskOptions, Bagel, bundledModel, type LoadOptions } from './models/bagel/bagel.js';
+export { type AskOptions, Bagel, bundledModel, type DrawItem, type LoadOptions } from './models/bagel/bagel.js';
 export { type BagelConfig, readConfig } from './models/bagel/config.js';
-export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw.js';
+export type { DrawingOf, ManyOptions } from './models/bagel/draw-many.js';
+export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw-options.js';
 export type { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';
 export type { DeviceDrafter, Drafter, HostDrafter } from './speculative/drafter.js';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { Answer, Bagel } from '../index.js';
-import { THINK_PROMPTS } from '../models/bagel/draw.js';
+import { THINK_PROMPTS } from '../models/bagel/contexts.js';
 import { info } from './log.js';
 import { withProfiledModel } from './model.js';
 import { addModelOptions, collect, defined, integer, type ModelFlags, real } from './options.js';

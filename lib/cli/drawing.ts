@@ -1,12 +1,13 @@
 import { type Command, Option } from 'commander';
+import { SOLVERS, type SolverName } from '../denoise/solver.js';
 import type { Bagel, Drawing, DrawOptions } from '../index.js';
 import { imageFormatOf } from '../io/image-data.js';
 import { latentWidth } from '../models/bagel/config.js';
-import { DRAW_DEFAULTS } from '../models/bagel/draw.js';
+import { DRAW_DEFAULTS } from '../models/bagel/draw-options.js';
 import { info } from './log.js';
 import { withProfiledModel } from './model.js';
 import { readNoise } from './noise.js';
-import { addModelOptions, defined, integer, interval, type ModelFlags, real, size } from './options.js';
+import { addModelOptions, defined, integer, interval, type ModelFlags, real, size, times } from './options.js';
 import { checkOutputPath } from './output-path.js';
 import { Progress } from './progress.js';
 
@@ -16,6 +17,9 @@ const SIZES = { draw: "the model's", edit: 'those of the source image, as the mo
 export interface DrawFlags extends ModelFlags {
   steps?: number;
   shift?: number;
+  grid?: number[];
+  solver?: SolverName;
+  gamma?: number;
   size?: { width: number; height: number };
   seed?: number;
   guidance?: number;
@@ -30,19 +34,26 @@ export interface DrawFlags extends ModelFlags {
 
 /** The options that `draw` and `edit` share; their defaults differ and are shown in the help. */
 export function addDrawingOptions(command: Command, kind: 'draw' | 'edit'): Command {
-  const { steps, shift, guidance, imageGuidance, renorm, renormMin, interval: times } = DRAW_DEFAULTS[kind];
+  const { steps, shift, guidance, imageGuidance, renorm, renormMin, interval: guided } = DRAW_DEFAULTS[kind];
   command
     .option('-o, --out <file>', 'where the picture goes: .png, .jpg or .webp', 'out.png')
-    .option('--steps <n>', 'solver steps', integer(1), steps)
+    .option('--steps <n>', `solver steps (default: ${steps})`, integer(1))
     .option('--size <WxH>', `width and height in pixels (default: ${SIZES[kind]})`, size)
     .option('--seed <n>', 'seed of the initial noise (default: a random one, which is reported)', integer(0))
-    .option('--shift <s>', 'timestep shift: above 1 spends more steps on the noisy end', real(0), shift)
+    .option('--shift <s>', `timestep shift: above 1 spends more steps on the noisy end (default: ${shift})`, real(0))
+    .option(
+      '--grid <times>',
+      'instead of --steps and --shift: times that fall from 1 to 0, for example 1,0.75,0',
+      times,
+    )
+    .addOption(new Option('--solver <name>', 'how the steps are taken (default: euler)').choices(SOLVERS))
+    .option('--gamma <x>', 'share of fresh noise with --solver tcd: 0 is euler, 1 is lcm (default: 0.3)', real(0, 1))
     .option('--guidance <scale>', 'how strongly the text guides; 1 is not at all', real(0), guidance)
     .option('--image-guidance <scale>', 'how strongly the source image guides; 1 is not at all', real(0), imageGuidance)
     .addOption(
       new Option('--interval <lo,hi>', 'times (1 is noise, 0 the picture) at which guidance is on')
         .argParser(interval)
-        .default([...times], times.join(',')),
+        .default([...guided], guided.join(',')),
     )
     .addOption(
       new Option('--renorm <kind>', 'how guided velocities are scaled back')
@@ -90,10 +101,12 @@ export async function runDrawing(
 }
 
 async function drawOptions(flags: DrawFlags, bagel: Bagel, signal: AbortSignal): Promise<DrawOptions> {
-  const { steps, shift, size, seed, guidance, imageGuidance, interval, renorm, renormMin, think } = flags;
+  const { steps, shift, grid, solver, gamma, size, seed, guidance, imageGuidance, interval } = flags;
+  const { renorm, renormMin, think } = flags;
   const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise, latentWidth(bagel.config));
   return {
-    ...defined({ steps, shift, size, seed, guidance, imageGuidance, interval, renorm, renormMin, think, noise }),
+    ...defined({ steps, shift, grid, solver, gamma, size, seed, guidance, imageGuidance, interval }),
+    ...defined({ renorm, renormMin, think, noise }),
     signal,
   };
 }

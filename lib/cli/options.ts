@@ -78,6 +78,13 @@ export function interval(text: string): [number, number] {
   throw new InvalidArgumentError('Expected LOW,HIGH with 0 <= LOW <= HIGH <= 1, for example 0.4,1.');
 }
 
+/** Parses times in [0, 1], separated by commas. Whether they are a grid is the model's business. */
+export function times(text: string): number[] {
+  const list = text.split(',').map(parseReal);
+  if (list.length > 1 && list.every((time) => time >= 0 && time <= 1)) return list;
+  throw new InvalidArgumentError('Expected times from 0 to 1, separated by commas, for example 1,0.75,0.');
+}
+
 /** For options that may be given several times. */
 export function collect(text: string, before: readonly string[] = []): string[] {
   return [...before, text];

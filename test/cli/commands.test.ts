@@ -141,6 +141,15 @@ describe('draw and edit', () => {
     expect(json((await cli([...args, '--interval', '0,1'])).stdout).nfe).toBe(6);
   });
 
+  test('solver, grid and gamma reach the model', async () => {
+    const args = ['draw', prompt, '--seed', '1', '--guidance', '1', '-o', inFolder('s.png'), '--json'];
+    const draw = async (...more: string[]) => json((await cli([...args, ...more])).stdout);
+    expect(await draw('--solver', 'heun', '--steps', '3')).toMatchObject({ steps: 3, nfe: 5 });
+    expect(await draw('--grid', '1,0.8,0.3,0')).toMatchObject({ steps: 3, nfe: 3 });
+    expect(await draw('--solver', 'tcd', '--gamma', '1', '--steps', '2')).toMatchObject({ steps: 2, nfe: 2 });
+    expect(await draw('--solver', 'one-step')).toMatchObject({ steps: 1, nfe: 1 });
+  });
+
   test('edit draws what the public implementation draws', async () => {
     const args = ['edit', 'examples/edit-source.png', 'add a large blue circle at the bottom left'];
     const out = inFolder('edit.png');

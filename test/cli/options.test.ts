@@ -6,7 +6,7 @@ import { afterAll, afterEach, describe, expect, test, vi } from 'vitest';
 import { reportFailure, wantsJson } from '../../lib/cli/failure.js';
 import { wanted } from '../../lib/cli/log.js';
 import { readNoise } from '../../lib/cli/noise.js';
-import { collect, defined, integer, interval, real, size } from '../../lib/cli/options.js';
+import { collect, defined, integer, interval, real, size, times } from '../../lib/cli/options.js';
 import { checkOutputPath } from '../../lib/cli/output-path.js';
 import { Progress } from '../../lib/cli/progress.js';
 import { HyperBagelError } from '../../lib/errors.js';
@@ -29,6 +29,7 @@ describe('parsers', () => {
     expect(real(0, 1)('1e-2')).toBe(0.01);
     expect(size('64x32')).toEqual({ width: 64, height: 32 });
     expect(interval('0.4,1')).toEqual([0.4, 1]);
+    expect(times('1,0.75,0')).toEqual([1, 0.75, 0]);
     expect(collect('b', collect('a'))).toEqual(['a', 'b']);
     expect(defined({ a: 1, b: undefined, c: false })).toEqual({ a: 1, c: false });
   });
@@ -39,6 +40,7 @@ describe('parsers', () => {
     ['real', real(0), ['-0.1', '', ' ', 'x', 'NaN', 'Infinity', '1e999', '0x1', '1,5']],
     ['real with a top', real(0, 1), ['1.01']],
     ['size', size, ['64', '64x', 'x64', '64x64x64', '-8x8', '64.5x64', '64*64', '1e2x8']],
+    ['times', times, ['1', '', '1,x', '1,2,0', '1,-0.5,0', '1,,0', 'NaN,0']],
     ['interval', interval, ['0.4', '0.4,', ',1', '1,0.4', '-0.1,1', '0,1.1', '0,0.5,1', 'a,b', 'NaN,1']],
   ])('%s refuses the rest', (_name, parse: (text: string) => unknown, texts) => {
     for (const text of texts) expect(() => parse(text), JSON.stringify(text)).toThrow(InvalidArgumentError);

@@ -1,13 +1,14 @@
 // bf16 mode: no further from the f32 goldens than twice what the public code's own bf16 run is, on every instruction set that
 // this machine has.
 import { describe, expect, test } from 'vitest';
-import { planSteps, shiftedGrid } from '../../lib/denoise/schedule.js';
+import { shiftedGrid } from '../../lib/denoise/grid.js';
+import { planSteps } from '../../lib/denoise/schedule.js';
 import * as ops from '../../lib/generated/ops.js';
 import { Image } from '../../lib/io/image.js';
 import { resizeToRule } from '../../lib/io/resize.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
-import { DenoiseStep } from '../../lib/models/bagel/denoise-step.js';
-import { Activity, instructionSets } from '../../lib/tensor/context.js';
+import { instructionSets } from '../../lib/tensor/context.js';
+import { trajectory } from './denoise.js';
 import { bytes, floats, json, modelFolder, relativeL2, tensors } from './golden.js';
 
 // scalar and the software models take minutes
@@ -51,7 +52,6 @@ describe.each(available)('$name', ({ name: isa }) => {
     const full = model.sequence();
     model.appendTokens(full, model.frame(meta.prompt));
     const noText = model.sequence();
-    const step = new DenoiseStep(model, { rows: 8, columns: 8, renorm: 'global', sharedImage: true });
     const plan = planSteps(shiftedGrid(49, 3), {
       text: 4,
       image: 1,
@@ -60,11 +60,9 @@ describe.each(available)('$name', ({ name: isa }) => {
       renormMin: 0,
     });
     const noise = floats(file, 'noise');
-    const seen: Float32Array[] = [];
-    for await (const { latents } of step.run({ full, noText, noImage: full }, noise, plan, 0, new Activity())) {
-      seen.push(latents);
-    }
-    const first = noise.map((v, i) => (v - (seen[0]?.[i] as number)) / (plan[0]?.dt as number));
+    const grid = { rows: 8, columns: 8 };
+    const seen = await trajectory(model, grid, { full, noText }, plan, { noise, sharedImage: true });
+    const first = noise.map((v, i) => (v - (seen[0]?.[i] as number)) / -(plan[0]?.q as number));
     within(first, floats(reference, 'gen_v_first'), floats(file, 'v_first'), 'first velocity');
     within(seen.at(-1) as Float32Array, floats(reference, 'gen_final'), floats(file, 'final'), 'final latents');
     const width = noise.length;

@@ -2,14 +2,18 @@
 // tokens, the same pixels but for rounding.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { PAGE_SLOTS, type Sequence } from '../../lib/cache/pages.js';
-import type { Renorm } from '../../lib/denoise/schedule.js';
+import { bagelGrid } from '../../lib/denoise/grid.js';
+import type { Renorm } from '../../lib/denoise/guidance.js';
+import { planSteps } from '../../lib/denoise/schedule.js';
 import * as ops from '../../lib/generated/ops.js';
 import { Image } from '../../lib/io/image.js';
 import { resizeToRule } from '../../lib/io/resize.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
-import { latentWidth } from '../../lib/models/bagel/config.js';
+import { latentGrid } from '../../lib/models/bagel/config.js';
+import { ContextBuilder, releaseBranches } from '../../lib/models/bagel/contexts.js';
 import { layerCache } from '../../lib/models/bagel/mot-layer.js';
 import type { FloatTensor } from '../../lib/models/bagel/source.js';
+import { type TrajectoryOptions, trajectory, unitStep } from './denoise.js';
 import { bytes, channelsLast, floats, json, modelFolder, pixelDifference, relativeL2, tensors } from './golden.js';
 
 const TOLERANCE = 1e-4;
@@ -205,48 +209,42 @@ describe.each(MODELS)('$name', ({ name, images, vqa, generations }) => {
       expect({ kv_len: contexts[key].length, rope: contexts[key].position }, key).toEqual(expected[key]);
     }
 
-    const { DenoiseStep } = await import('../../lib/models/bagel/denoise-step.js');
     const [height = 64, width = 64] = resized ? [resized.height, resized.width] : (meta.params.image_shapes ?? []);
-    const pixels = bagel.config.vae.downsample * bagel.config.latent.patch;
-    const shape = { rows: height / pixels, columns: width / pixels };
+    const grid = latentGrid(bagel.config, { width, height });
     const x = floats(file, 'step.x');
     const time = floats(file, 'step.t')[0] as number;
-    const { Activity } = await import('../../lib/tensor/context.js');
-    const branchVelocities: Float32Array[] = [];
+    // x' = x - v, so that the update shows the guided velocity
+    const velocity = async (branches: typeof contexts, ...rest: [number?, number?, TrajectoryOptions?]) => {
+      const [text, imageScale, options] = rest;
+      const [after] = await trajectory(model, grid, branches, [unitStep(time, text, imageScale)], {
+        noise: x,
+        ...options,
+      });
+      return x.map((value, i) => value - (after?.[i] as number));
+    };
     for (const [renorm, text, imageScale, renormMin] of meta.combos) {
-      const step = new DenoiseStep(model, { ...shape, renorm, sharedImage: false });
-      // x' = x - v with dt = 1, so that the update shows the guided velocity
-      const plan = [{ time, dt: 1, text, image: imageScale }];
-      let after: Float32Array = new Float32Array();
-      for await (const { latents } of step.run(contexts, x, plan, renormMin, new Activity())) after = latents;
-      const guided = x.map((value, i) => value - (after[i] as number));
       const key = `step.cfg.${renorm}.${text}.${imageScale}.${renormMin}`;
+      const guided = await velocity(contexts, text, imageScale, { renorm, renormMin });
       expect(relativeL2(guided, floats(file, key)), key).toBeLessThan(TOLERANCE);
-      step.dispose();
     }
-    for (const key of ['full', 'noText', 'noImage'] as const) {
-      const step = new DenoiseStep(model, { ...shape, renorm: 'global', sharedImage: true });
-      const one = { full: contexts[key], noText: contexts[key], noImage: contexts[key] };
-      let after: Float32Array = new Float32Array();
-      for await (const { latents } of step.run(one, x, [{ time, dt: 1, text: 1, image: 1 }], 0, new Activity()))
-        after = latents;
-      const velocity = x.map((value, i) => value - (after[i] as number));
-      const golden = { full: 'step.v_full', noText: 'step.v_no_text', noImage: 'step.v_no_img' }[key];
-      expect(relativeL2(velocity, floats(file, golden)), golden).toBeLessThan(TOLERANCE);
-      branchVelocities.push(velocity);
-      step.dispose();
+    for (const [key, golden] of Object.entries({ full: 'v_full', noText: 'v_no_text', noImage: 'v_no_img' })) {
+      const one = contexts[key as keyof typeof contexts];
+      const alone = await velocity({ full: one, noText: one, noImage: one });
+      expect(relativeL2(alone, floats(file, `step.${golden}`)), golden).toBeLessThan(TOLERANCE);
     }
-    expect(branchVelocities).toHaveLength(3);
     await cx.sync();
     for (const sequence of [full, noText, noImage]) sequence.release();
   });
 
   test.each(generations)('%s: the whole trajectory and the picture', async (id) => {
+    const { model } = bagel;
     const meta = json<GenerationJson>(`${name}/gen_${id}`);
     const file = await tensors(`${name}/gen_${id}`);
     const noise = floats(file, 'noise');
-    const trajectory = floats(file, 'x');
+    const golden = floats(file, 'x');
     const { params } = meta;
+    const source = meta.image === null ? undefined : (await image(meta.image)).source;
+    const size = params.image_shapes && { height: params.image_shapes[0], width: params.image_shapes[1] };
     const options = {
       steps: params.num_timesteps - 1,
       shift: params.timestep_shift,
@@ -257,36 +255,37 @@ describe.each(MODELS)('$name', ({ name, images, vqa, generations }) => {
       renormMin: params.cfg_renorm_min,
       noise,
     };
-    const channels = latentWidth(bagel.config);
-    const { Painter } = await import('../../lib/models/bagel/draw.js');
-    expect(Painter).toBeDefined();
-    const seen: Float32Array[] = [];
-    const { DenoiseStep } = await import('../../lib/models/bagel/denoise-step.js');
-    const run = DenoiseStep.prototype.run;
-    DenoiseStep.prototype.run = async function* (...args) {
-      for await (const step of run.apply(this, args)) {
-        seen.push(step.latents);
-        yield step;
-      }
-    };
-    try {
-      const source = meta.image === null ? undefined : (await image(meta.image)).source;
-      const size = params.image_shapes && { height: params.image_shapes[0], width: params.image_shapes[1] };
-      const drawing = source
-        ? await bagel.edit(source, meta.prompt, options)
-        : await bagel.draw(meta.prompt, { ...options, size });
-      expect(seen).toHaveLength(meta.steps);
-      const tokens = noise.length / channels;
-      for (let i = 1; i < meta.steps; i++) {
-        const golden = trajectory.subarray(i * tokens * channels, (i + 1) * tokens * channels);
-        expect(relativeL2(seen[i - 1] as Float32Array, golden), `x ${i}`).toBeLessThan(TOLERANCE);
-      }
-      expect(relativeL2(seen.at(-1) as Float32Array, floats(file, 'final')), 'final').toBeLessThan(TOLERANCE);
-      const difference = pixelDifference(drawing.image.data, bytes(file, 'image'));
-      expect(difference.mean).toBeLessThan(0.5);
-      expect(difference.max).toBeLessThanOrEqual(3);
-    } finally {
-      DenoiseStep.prototype.run = run;
+    const drawing = source
+      ? await bagel.edit(source, meta.prompt, options)
+      : await bagel.draw(meta.prompt, { ...options, size });
+    expect(relativeL2(drawing.latents, floats(file, 'final')), 'final').toBeLessThan(TOLERANCE);
+    const difference = pixelDifference(drawing.image.data, bytes(file, 'image'));
+    expect(difference.mean).toBeLessThan(0.5);
+    expect(difference.max).toBeLessThanOrEqual(3);
+
+    // the same evaluations one by one, by the public code's own parameters
+    const resized = source && resizeToRule(source, bagel.config.vaeTransform);
+    const builder = new ContextBuilder(model, resized ? [resized] : [], false);
+    const { branches } = await builder.build(meta.prompt, { needs: { noText: true, noImage: true } });
+    const plan = planSteps(bagelGrid(params.num_timesteps, params.timestep_shift), {
+      text: params.cfg_text_scale,
+      image: params.cfg_img_scale,
+      interval: params.cfg_interval,
+      renorm: params.cfg_renorm_type,
+      renormMin: params.cfg_renorm_min,
+    });
+    expect(plan).toHaveLength(meta.steps);
+    const seen = await trajectory(model, latentGrid(bagel.config, resized ?? drawing), branches, plan, {
+      noise,
+      renorm: params.cfg_renorm_type,
+      renormMin: params.cfg_renorm_min,
+      sharedImage: !source,
+    });
+    for (let i = 1; i < meta.steps; i++) {
+      const expected = golden.subarray(i * noise.length, (i + 1) * noise.length);
+      expect(relativeL2(seen[i - 1] as Float32Array, expected), `x ${i}`).toBeLessThan(TOLERANCE);
     }
+    expect(seen.at(-1)).toEqual(drawing.latents);
+    releaseBranches(branches);
   });
 });

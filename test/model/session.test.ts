@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { HyperBagelError } from '../../lib/errors.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { readConfig } from '../../lib/models/bagel/config.js';
-import type { DrawStep } from '../../lib/models/bagel/draw.js';
+import type { DrawStep } from '../../lib/models/bagel/draw-options.js';
 
 const SCENE = 'examples/scene.png';
 

@@ -8,12 +8,16 @@ import { packageRoot } from '../../native/load.js';
 import { Context, type ContextOptions } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
 import type { Answer, AnswerOptions } from './answer.js';
-import { type BagelConfig, readConfig } from './config.js';
-import { type Drawing, type DrawOptions, Painter, THINK_PROMPTS } from './draw.js';
+import { type BagelConfig, latentGrid, readConfig } from './config.js';
+import { ContextBuilder, THINK_PROMPTS } from './contexts.js';
+import { Painter, type PictureJob } from './draw.js';
+import { DEFAULT_BATCH, type DrawingOf, drawInBatches, type ManyOptions } from './draw-many.js';
+import { checkDrawing, type Drawing, type DrawOptions, type DrawSettings } from './draw-options.js';
 import { Decoders } from './generate.js';
 import { availableMemory, BagelModel, cacheBytesPerToken } from './model.js';
 import { checkInteger, checkText } from './options.js';
-import { Session } from './session.js';
+import { type RgbMap, readRgbMap } from './preview.js';
+import { prepareImage, Session } from './session.js';
 import { FileSource, type Float, RandomSource, type WeightSource } from './source.js';
 import { Speculator } from './speculate.js';
 import { type ExpectedTensor, expectedTensors } from './tensors.js';
@@ -34,6 +38,9 @@ export interface AskOptions extends AnswerOptions {
   /** Lets the model reason first; the answer then holds its reasoning too. */
   think?: boolean | undefined;
 }
+
+/** One picture of `drawMany`: drawn from `prompt`, or `image` edited as `prompt` says. */
+export type DrawItem = DrawOptions & { prompt: string; image?: ImageSource | undefined };
 
 /** Contexts of the model's longest sequence that the default cache holds. */
 const DEFAULT_CONTEXTS = 4;
@@ -56,14 +63,14 @@ export class Bagel {
   readonly #speculator: Speculator;
   readonly #painter: Painter;
 
-  private constructor(model: BagelModel) {
+  private constructor(model: BagelModel, rgb: RgbMap | undefined) {
     this.model = model;
     this.config = model.config;
     this.dtype = model.dtype;
     this.context = model.cx;
     this.#decoders = new Decoders(model);
     this.#speculator = new Speculator(model.vocabulary);
-    this.#painter = new Painter(model, this.#decoders);
+    this.#painter = new Painter(model, this.#decoders, rgb);
   }
 
   /**
@@ -101,7 +108,7 @@ export class Bagel {
       config,
       dtype,
       stored,
-      tokenizer,
+      { tokenizer, rgb: await readRgbMap(folder, config) },
       options,
       (cx, expected) => new FileSource(cx, parts, expected),
     );
@@ -116,7 +123,7 @@ export class Bagel {
       config,
       dtype,
       stored,
-      undefined,
+      {},
       options,
       (cx, expected) => new RandomSource(cx, expected, seed, dtype),
     );
@@ -126,7 +133,7 @@ export class Bagel {
     config: BagelConfig,
     dtype: Float,
     stored: (tensor: ExpectedTensor) => Float,
-    tokenizer: Tokenizer | undefined,
+    { tokenizer, rgb }: { tokenizer?: Tokenizer; rgb?: RgbMap | undefined },
     options: LoadOptions,
     open: (cx: Context, expected: ExpectedTensor[]) => WeightSource,
   ): Promise<Bagel> {
@@ -153,7 +160,7 @@ export class Bagel {
         options.onProgress?.({ phase: 'weights', loaded: weightBytes, total: weightBytes });
         const last = config.llm.vocab - 1;
         const special = tokenizer ?? { bos: last - 3, eos: last - 2, visionStart: last - 1, visionEnd: last };
-        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }));
+        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }), rgb);
       } finally {
         source.close();
       }
@@ -188,8 +195,9 @@ export class Bagel {
    *
    * @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, CANCELLED
    */
-  draw(prompt: string, options: DrawOptions = {}): Promise<Drawing> {
-    return this.#painter.draw(prompt, options);
+  async draw(prompt: string, options: DrawOptions = {}): Promise<Drawing> {
+    const item = { ...options, prompt };
+    return this.#painter.paint(await this.#job(item, await this.#check(item)));
   }
 
   /**
@@ -197,8 +205,61 @@ export class Bagel {
    *
    * @throws HyperBagelError BAD_OPTION, BAD_IMAGE, CONTEXT_FULL, CANCELLED, IO
    */
-  edit(image: ImageSource, instruction: string, options: DrawOptions = {}): Promise<Drawing> {
-    return this.#painter.edit(image, instruction, options);
+  async edit(image: ImageSource, instruction: string, options: DrawOptions = {}): Promise<Drawing> {
+    const item = { ...options, prompt: instruction, image };
+    return this.#painter.paint(await this.#job(item, await this.#check(item)));
+  }
+
+  /**
+   * Draws and edits many pictures, those with the same schedule and guidance together in one forward, whatever their sizes and
+   * seeds. Each result has the bits that it has alone. They come as they are done; `index` says which item it is.
+   *
+   * @throws HyperBagelError BAD_OPTION for any item, before any work; then as draw and edit. A signal, be it an item's, ends the
+   * whole call
+   */
+  async *drawMany(items: readonly DrawItem[], options: ManyOptions = {}): AsyncGenerator<DrawingOf, void, undefined> {
+    const batch = checkInteger('batch', options.batch ?? DEFAULT_BATCH, 1, 1024);
+    const signals = [options.signal, ...items.map((item) => item.signal)].filter((s) => s !== undefined);
+    const signal = signals.length === 0 ? undefined : AbortSignal.any(signals);
+    const makers: (() => Promise<PictureJob>)[] = [];
+    for (const [index, item] of items.entries()) {
+      try {
+        const settings = await this.#check(item);
+        makers.push(() => this.#job({ ...item, signal }, settings));
+      } catch (error) {
+        if (!HyperBagelError.isInstance(error)) throw error;
+        throw new HyperBagelError(error.code, `item ${index}: ${error.message}`, { ...error, cause: error });
+      }
+    }
+    yield* drawInBatches(this.model, this.#painter, makers, batch, signal);
+  }
+
+  async #check(item: DrawItem): Promise<DrawSettings> {
+    const { image, prompt, size } = item;
+    checkText(image === undefined ? 'prompt' : 'instruction', prompt);
+    if (image === undefined && size) latentGrid(this.config, size);
+    if (item.student !== undefined) throw new HyperBagelError('NOT_SUPPORTED', 'students cannot be loaded yet');
+    return checkDrawing(item, image === undefined ? 'draw' : 'edit', undefined);
+  }
+
+  async #job(item: DrawItem, settings: DrawSettings): Promise<PictureJob> {
+    const { prompt: text, image: source, ...options } = item;
+    const { imageSize } = this.config;
+    if (source === undefined) {
+      const size = options.size ?? { width: imageSize, height: imageSize };
+      return { text, size, contexts: new ContextBuilder(this.model, [], false), fromText: true, options, settings };
+    }
+    const image = await prepareImage(this.model, source, options.signal);
+    const { size } = options;
+    if (size && (size.width !== image.width || size.height !== image.height)) {
+      throw new HyperBagelError('BAD_OPTION', `an edit keeps the picture's size, ${image.width}x${image.height}`, {
+        operand: 'size',
+        expected: `${image.width}x${image.height}`,
+        got: `${size.width}x${size.height}`,
+      });
+    }
+    const contexts = new ContextBuilder(this.model, [image], false);
+    return { text, size: image, contexts, fromText: false, options, settings };
   }
 
   /** Bytes that the model holds now and held at most. */

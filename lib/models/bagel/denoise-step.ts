@@ -1,266 +1,393 @@
-import { PAGE_SLOTS, pagesFor, type Sequence } from '../../cache/pages.js';
-import { MAX_STEPS, type Renorm, SCHEDULE_COLUMNS, type StepPlan, scheduleTable } from '../../denoise/schedule.js';
+import { type Branch, branchesFor, type Renorm, type Scales } from '../../denoise/guidance.js';
+import { SCHEDULE_COLUMNS, type StepPlan, scheduleTable } from '../../denoise/schedule.js';
+import { HyperBagelError } from '../../errors.js';
 import * as ops from '../../generated/ops.js';
 import { stepsAhead } from '../../speculative/ahead.js';
+import { seedWords } from '../../speculative/state.js';
 import type { Activity } from '../../tensor/context.js';
 import type { Program } from '../../tensor/program.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { type Branches, BranchState } from './branch-state.js';
 import { latentWidth } from './config.js';
 import type { BagelModel } from './model.js';
+import { previewPixels, type RgbProjection } from './preview.js';
+import type { BagelWeights } from './weights.js';
 
-/** Contexts that a drawing is denoised in. `noImage` may be the full one. */
-export interface Branches {
-  full: Sequence;
-  noText: Sequence;
-  noImage: Sequence;
+/** What an evaluation sends to the host besides its number. Nothing is the cheapest. */
+export interface Watch {
+  /** The latents after the update. */
+  latents?: boolean | undefined;
+  /** The clean latents that the velocity points to. */
+  denoised?: boolean | undefined;
+  /** The same as a small picture. */
+  rgb?: boolean | undefined;
 }
 
-/** Which branches a step evaluates. */
-type Mode = 'plain' | 'text' | 'text+image';
-
-/** What decides the shape of the recorded programs. */
+/** What decides the recorded programs. */
 export interface DenoiseShape {
-  rows: number;
-  columns: number;
+  /** Latent tokens of each picture. All of them share the schedule; sizes and seeds are their own. */
+  pictures: readonly { rows: number; columns: number }[];
   renorm: Renorm;
   /** The context without image is the full one: its velocity needs no evaluation of its own. */
   sharedImage: boolean;
+  /** The solver uses the velocity of the row before. */
+  memory: boolean;
+  /** The solver adds noise. */
+  stochastic: boolean;
+  /** Every branch in a forward of its own. Same bits, more calls: for measurements, and to save memory. */
+  separate: boolean;
+  watch: Watch;
+  /** The weights are those of this student. */
+  student?: string | undefined;
+}
+
+/** What a run works on. */
+export interface DenoiseJob {
+  /** Contexts of each picture. */
+  contexts: readonly Branches[];
+  /** Scratch pages of each picture: `scratchPagesFor` its latents, for each branch that a step needs. */
+  scratch: readonly (readonly number[])[];
+  /** Seed of each picture's noise. */
+  seeds: readonly number[];
+  /** Initial noise [tokens, channels] where it is given; else it comes from the seed. */
+  noise: readonly (Float32Array | undefined)[];
+  plan: readonly StepPlan[];
+  renormMin: number;
+  activity: Activity;
+}
+
+/** One evaluation that has run; what was watched, per picture. */
+export interface Evaluated {
+  /** Row of the plan. */
+  row: number;
+  latents?: Float32Array[];
+  denoised?: Float32Array[];
+  /** [rows * patch, columns * patch, 3] */
+  rgb?: Uint8Array[];
+}
+
+/** Noise purposes, as in csrc/core/noise.h. */
+const PURPOSE_LATENT = 4;
+const PURPOSE_SOLVER = 5;
+/** Rows of the schedule on the device: a multiple of this. */
+const SCHEDULE_BLOCK = 64;
+
+/** Contexts in which a step evaluates the model. */
+export function stepBranches(scales: Scales, shape: Pick<DenoiseShape, 'sharedImage' | 'student'>): Branch[] {
+  const branches = branchesFor(scales, shape.student !== undefined);
+  return shape.sharedImage ? branches.filter((name) => name !== 'noImage') : branches;
 }
 
 /**
- * One denoise step as recorded programs, one per set of branches: embed the latents at the schedule's time, run the decoder
- * layers in every branch's context, guide and update. The caches of the contexts are read and never written: the noisy rows' keys
- * and values go to scratch pages behind them.
+ * One evaluation of a batch of pictures as recorded programs, one per set of branches: embed the latents at the schedule's time,
+ * run the decoder layers in every branch's context, guide, update by the schedule's coefficients. What changes from row to row is
+ * data on the device, so a run is a queue of replays without a word from the host. The caches of the contexts are read and never
+ * written: the noisy rows' keys and values go to scratch pages behind them.
  */
 export class DenoiseStep {
   readonly #model: BagelModel;
+  readonly #weights: BagelWeights;
   readonly shape: DenoiseShape;
-  readonly #latents: number;
-  readonly x: Tensor<'f32'>;
-  readonly #schedule: Tensor<'f32'>;
+  /** Rows where each picture starts, then their number. */
+  readonly #starts: number[];
+  readonly #x: Tensor<'f32'>;
+  readonly #previous: Tensor<'f32'> | undefined;
+  #schedule: Tensor<'f32'>;
   readonly #step: Tensor<'i32'>;
+  readonly #first: Tensor<'i32'>;
+  readonly #noiseRow: Tensor<'f32'>;
   readonly #positionIds: Tensor<'i32'>;
   readonly #zeros: Tensor<'i32'>;
+  readonly #images: Tensor<'i32'>;
+  readonly #seeds: Tensor<'i32'>;
   readonly #channel: number;
-  readonly #programs = new Map<Mode, BranchProgram>();
+  readonly #programs = new Map<string, Recorded>();
 
-  constructor(model: BagelModel, shape: DenoiseShape) {
+  /**
+   * @param projection of previews; wanted with `watch.rgb`
+   * @param recorded false: every evaluation runs op by op, for comparison
+   */
+  constructor(
+    model: BagelModel,
+    shape: DenoiseShape,
+    private readonly options: {
+      weights?: BagelWeights;
+      projection?: RgbProjection | undefined;
+      recorded?: boolean;
+    } = {},
+  ) {
     const { cx, config } = model;
     this.#model = model;
+    this.#weights = options.weights ?? model.weights;
     this.shape = shape;
-    this.#latents = shape.rows * shape.columns;
-    this.x = cx.zeros('f32', [this.#latents, latentWidth(config)]);
-    this.#schedule = cx.zeros('f32', [MAX_STEPS, SCHEDULE_COLUMNS]);
+    this.#starts = [0];
+    for (const { rows, columns } of shape.pictures) this.#starts.push((this.#starts.at(-1) as number) + rows * columns);
+    const total = this.#starts.at(-1) as number;
+    const width = latentWidth(config);
+    this.#x = cx.zeros('f32', [total, width]);
+    this.#previous = shape.memory ? cx.zeros('f32', [total, width]) : undefined;
+    this.#schedule = cx.zeros('f32', [SCHEDULE_BLOCK, SCHEDULE_COLUMNS]);
     this.#step = cx.zeros('i32', [1]);
-    this.#positionIds = model.latentIds(shape);
-    this.#zeros = cx.zeros('i32', [this.#latents]);
+    this.#first = cx.zeros('i32', [1]);
+    // a row that makes x the noise: x' = 0 x + 0 v + 1 z
+    this.#noiseRow = cx.tensor('f32', [1, SCHEDULE_COLUMNS], [1, 0, 0, 0, 1, 1, 1, 0]);
+    this.#positionIds = model.latentIds(shape.pictures);
+    this.#zeros = cx.zeros('i32', [total]);
+    this.#images = cx.tensor('i32', [this.#starts.length], this.#starts);
+    this.#seeds = cx.zeros('i32', [shape.pictures.length, 2]);
     this.#channel = cx.openChannel();
   }
 
-  /** Evaluations of the network in a step. */
-  evaluations(step: StepPlan): number {
-    const mode = this.#mode(step);
-    return mode === 'plain' ? 1 : mode === 'text' ? 2 : 3;
-  }
-
-  #mode({ text, image }: StepPlan): Mode {
-    if (text <= 1) return 'plain';
-    return image > 1 && !this.shape.sharedImage ? 'text+image' : 'text';
+  /** Evaluations of the network in a step, per picture. */
+  evaluations(scales: Scales): number {
+    return stepBranches(scales, this.shape).length;
   }
 
   /**
-   * Runs the steps from `noise` [tokens, channels]; yields the latents after each. Leaving the loop early cancels the activity.
+   * Runs the rows of a plan; yields after each. Leaving the loop early cancels the activity.
    *
-   * @throws HyperBagelError CONTEXT_FULL before any work; the first failure of the activity; CANCELLED
+   * @returns the final latents of each picture
+   * @throws the first failure of the activity; CANCELLED
    */
-  async *run(
-    branches: Branches,
-    noise: Float32Array,
-    steps: readonly StepPlan[],
-    renormMin: number,
-    activity: Activity,
-  ): AsyncGenerator<{ step: number; latents: Float32Array }, void, undefined> {
-    const { cx, pool } = this.#model;
-    const modes = steps.map((step) => this.#mode(step));
-    const scratchPages = pagesFor(this.#latents + 2);
-    const scratch: number[] = [];
+  async *run(job: DenoiseJob): AsyncGenerator<Evaluated, Float32Array[], undefined> {
+    const { cx } = this.#model;
+    const { plan, activity } = job;
+    const modes = plan.map((row) => stepBranches(row, this.shape));
     let ticket = 0;
     let done = false;
     try {
-      scratch.push(...pool.take(3 * scratchPages));
-      for (const mode of new Set(modes)) this.#program(mode).start(branches, scratch, scratchPages);
-      this.x.write(noise);
-      this.#schedule.write(scheduleTable(steps, renormMin));
-      this.#step.clear();
+      this.#reserve(plan.length);
+      for (const mode of new Map(modes.map((mode) => [mode.join(), mode])).values()) {
+        this.#program(mode).start(job);
+      }
+      cx.within(activity, () => this.#begin(job));
       let queued = 0;
       let seen = 0;
       const start = performance.now();
       const queue = () =>
         cx.within(activity, () => {
-          for (; queued < steps.length && queued - seen < stepsAhead(performance.now() - start, seen); queued++) {
-            ticket = this.#program(modes[queued] as Mode).program.run();
+          for (; queued < plan.length && queued - seen < stepsAhead(performance.now() - start, seen); queued++) {
+            ticket = this.#program(modes[queued] as Branch[]).run() || ticket;
           }
         });
       queue();
-      let step = 0;
-      while (seen < steps.length) {
-        const records = await cx.receive(this.#channel, ticket);
-        if (records.length === 0) {
-          await cx.sync(activity);
-          return;
+      const records: ArrayBuffer[] = [];
+      const perStep = this.#recordsPerStep();
+      while (seen < plan.length) {
+        const fresh = await cx.receive(this.#channel, ticket);
+        if (fresh.length === 0) {
+          await cx.sync(activity); // throws what stopped the work; ops outside a program have no ticket to wait for
+          fresh.push(...(await cx.receive(this.#channel, ticket)));
+          if (fresh.length === 0) throw new HyperBagelError('INTERNAL', 'a denoise step has left no trace');
         }
-        seen += records.length;
+        records.push(...fresh);
+        const evaluated = Math.floor(records.length / perStep);
+        const before = seen;
+        seen += evaluated;
         queue(); // the device goes on while the consumer looks
-        for (const record of records) yield { step: ++step, latents: new Float32Array(record) };
+        for (let i = 0; i < evaluated; i++) yield this.#evaluated(before + i, records.splice(0, perStep));
       }
+      await cx.sync(activity);
+      const latents = this.#split(await this.#x.data());
       done = true;
+      return latents;
     } finally {
       if (!done) activity.cancel();
       await cx.drain(this.#channel, ticket);
-      pool.release(scratch);
     }
   }
 
-  #program(mode: Mode): BranchProgram {
-    let program = this.#programs.get(mode);
+  /** Room for the rows of a plan. Programs hold the schedule that they were recorded with. */
+  #reserve(rows: number): void {
+    if (rows <= (this.#schedule.shape[0] as number)) return;
+    for (const program of this.#programs.values()) program.dispose();
+    this.#programs.clear();
+    this.#schedule.dispose();
+    const size = Math.ceil(rows / SCHEDULE_BLOCK) * SCHEDULE_BLOCK;
+    this.#schedule = this.#model.cx.zeros('f32', [size, SCHEDULE_COLUMNS]);
+  }
+
+  /** Puts a job's schedule and initial noise in place. */
+  #begin({ plan, renormMin, seeds, noise }: DenoiseJob): void {
+    const { cx } = this.#model;
+    this.#schedule.write(scheduleTable(plan, renormMin, this.#schedule.shape[0]));
+    this.#step.clear();
+    this.#previous?.clear();
+    this.#x.clear();
+    this.#seeds.write(Int32Array.from(seeds.flatMap(seedWords)));
+    cx.scope(() => {
+      const z = this.#noise(PURPOSE_LATENT, undefined);
+      ops.guidedUpdate(cx, {
+        x: this.#x,
+        v: z,
+        noise: z,
+        schedule: this.#noiseRow,
+        step: this.#first,
+        renorm: 'global',
+      });
+      noise.forEach((given, j) => {
+        if (given) this.#x.rows(this.#starts[j] as number, this.#starts[j + 1] as number).write(given);
+      });
+    });
+  }
+
+  #noise(purpose: number, position: Tensor<'i32'> | undefined): Tensor<'f32'> {
+    const [rowsCount = 0, columns = 0] = this.#x.shape;
+    return ops.philoxNormal(this.#model.cx, {
+      seed: this.#seeds,
+      position,
+      images: this.#images,
+      rowsCount,
+      columns,
+      purpose,
+    });
+  }
+
+  #program(branches: readonly Branch[]): Recorded {
+    const key = branches.join();
+    let program = this.#programs.get(key);
     if (!program) {
-      program = this.#record(mode);
-      this.#programs.set(mode, program);
+      program = this.#record(branches);
+      this.#programs.set(key, program);
     }
     return program;
   }
 
-  #record(mode: Mode): BranchProgram {
+  #record(branches: readonly Branch[]): Recorded {
+    const latents = this.shape.pictures.map(({ rows, columns }) => rows * columns);
+    const groups = this.shape.separate ? branches.map((name) => [name]) : [branches];
+    const states = groups.map((names) => new BranchState(this.#model, names, latents));
+    const { cx } = this.#model;
+    if (this.options.recorded === false) return new Recorded(states, () => void cx.scope(() => this.#evaluate(states)));
+    return new Recorded(
+      states,
+      cx.record(() => this.#evaluate(states)),
+    );
+  }
+
+  /** The ops of one evaluation: recorded once, or run as they are. */
+  #evaluate(states: readonly BranchState[]): void {
+    const { cx } = this.#model;
+    const { shape } = this;
     const model = this.#model;
-    const { cx, config, weights } = model;
-    const n = this.#latents;
-    const names: (keyof Branches)[] =
-      mode === 'plain' ? ['full'] : mode === 'text' ? ['full', 'noText'] : ['full', 'noText', 'noImage'];
-    const count = names.length;
-    const state = new BranchState(model, names, n);
-    const program = cx.record(() => {
-      const tokens = model.latentTokens(this.x, this.#schedule, this.#step, this.#positionIds, this.#zeros);
-      // the same noisy tokens in every branch; frame tokens first, since they belong to the other expert
-      const latents = count === 1 ? tokens : ops.embedding(cx, { table: tokens, ids: state.copies });
-      const x = ops.concatRows(cx, { a: model.embed(state.markers), b: latents });
-      const h = model.layers(x, state).rows(2 * count, (2 + n) * count);
-      const normed = ops.rmsNorm(cx, { x: h, weight: weights.norm.gen, eps: config.llm.eps }).out;
-      const { weight, bias } = weights.llm2vae;
-      const v = ops.linear(cx, { x: normed, weight, bias, dtype: 'f32' });
-      const branch = (i: number) => v.rows(i * n, (i + 1) * n);
-      const { velocity } = ops.guidedUpdate(cx, {
-        x: this.x,
-        v: branch(0),
-        vText: count > 1 ? branch(1) : undefined,
-        vImage: count > 2 ? branch(2) : count > 1 && this.shape.sharedImage ? branch(0) : undefined,
-        schedule: this.#schedule,
-        step: this.#step,
-        renorm: this.shape.renorm,
-      });
-      ops.increment(cx, { x: this.#step });
-      ops.emit(cx, { payload: this.x, channel: this.#channel });
-      return { v, velocity };
+    const tokens = model.latentTokens(
+      this.#x,
+      this.#schedule,
+      this.#step,
+      this.#positionIds,
+      this.#zeros,
+      this.#weights,
+    );
+    const velocities = new Map<Branch, Tensor<'f32'>>();
+    for (const state of states) {
+      const v = this.#velocities(tokens, state);
+      const n = this.#x.shape[0] as number;
+      for (const [i, name] of state.names.entries()) {
+        velocities.set(name, state.names.length === 1 ? v : v.rows(i * n, (i + 1) * n));
+      }
+    }
+    const full = velocities.get('full') as Tensor<'f32'>;
+    const noText = velocities.get('noText');
+    const { denoised } = ops.guidedUpdate(cx, {
+      x: this.#x,
+      v: full,
+      vText: noText,
+      vImage: velocities.get('noImage') ?? (noText && shape.sharedImage ? full : undefined),
+      previous: this.#previous,
+      noise: shape.stochastic ? this.#noise(PURPOSE_SOLVER, this.#step) : undefined,
+      schedule: this.#schedule,
+      step: this.#step,
+      images: this.#images,
+      renorm: shape.renorm,
+      denoise: shape.watch.denoised || shape.watch.rgb ? 1 : 0,
     });
-    return new BranchProgram(program, state);
+    ops.increment(cx, { x: this.#step });
+    const emit = (payload: Tensor) => ops.emit(cx, { payload, channel: this.#channel });
+    emit(this.#step);
+    if (shape.watch.latents) emit(this.#x);
+    if (shape.watch.denoised) emit(denoised as Tensor);
+    if (shape.watch.rgb) {
+      shape.pictures.forEach((grid, j) => {
+        const rows = (denoised as Tensor<'f32'>).rows(this.#starts[j] as number, this.#starts[j + 1] as number);
+        emit(previewPixels(model, this.options.projection as RgbProjection, rows, grid));
+      });
+    }
+  }
+
+  /** Velocities [branches * tokens, channels] of the noisy tokens in the contexts of a state. */
+  #velocities(tokens: Tensor<'f32' | 'bf16'>, state: BranchState): Tensor<'f32'> {
+    const model = this.#model;
+    const { cx, config } = model;
+    // the same noisy tokens in every branch; frame tokens first, since they belong to the other expert
+    const latents = state.names.length === 1 ? tokens : ops.embedding(cx, { table: tokens, ids: state.copies });
+    const x = ops.concatRows(cx, { a: model.embed(state.markers), b: latents });
+    const rows = x.shape[0] as number;
+    const h = model.layers(x, state, undefined, this.#weights).rows(state.frameRows, rows);
+    const normed = ops.rmsNorm(cx, { x: h, weight: this.#weights.norm.gen, eps: config.llm.eps }).out;
+    const { weight, bias } = this.#weights.llm2vae;
+    return ops.linear(cx, { x: normed, weight, bias, dtype: 'f32' });
+  }
+
+  #recordsPerStep(): number {
+    const { latents, denoised, rgb } = this.shape.watch;
+    return 1 + (latents ? 1 : 0) + (denoised ? 1 : 0) + (rgb ? this.shape.pictures.length : 0);
+  }
+
+  #evaluated(row: number, records: ArrayBuffer[]): Evaluated {
+    const { latents, denoised, rgb } = this.shape.watch;
+    const [, ...rest] = records;
+    const next = () => this.#split(new Float32Array(rest.shift() as ArrayBuffer));
+    return {
+      row,
+      ...(latents ? { latents: next() } : {}),
+      ...(denoised ? { denoised: next() } : {}),
+      ...(rgb ? { rgb: rest.map((record) => new Uint8Array(record)) } : {}),
+    };
+  }
+
+  /** The pictures' shares of latents. */
+  #split(values: Float32Array): Float32Array[] {
+    const width = latentWidth(this.#model.config);
+    return this.shape.pictures.map((_, j) =>
+      values.slice((this.#starts[j] as number) * width, (this.#starts[j + 1] as number) * width),
+    );
   }
 
   dispose(): void {
     for (const program of this.#programs.values()) program.dispose();
-    for (const tensor of [this.x, this.#schedule, this.#step, this.#positionIds, this.#zeros]) tensor.dispose();
-    this.#model.cx.closeChannel(this.#channel);
+    const { cx } = this.#model;
+    for (const tensor of [this.#x, this.#schedule, this.#step, this.#first, this.#noiseRow, this.#positionIds]) {
+      tensor.dispose();
+    }
+    for (const tensor of [this.#zeros, this.#images, this.#seeds, this.#previous]) tensor?.dispose();
+    cx.closeChannel(this.#channel);
   }
 }
 
-/** Row state of the noisy rows in every branch: 2 frame rows per branch, then n latent rows per branch. */
-class BranchState {
-  readonly positions: Tensor<'i32'>;
-  readonly seq: Tensor<'i32'>;
-  readonly slots: Tensor<'i32'>;
-  readonly visible: Tensor<'i32'>;
-  readonly own: Tensor<'i32'>;
-  readonly pageTable: Tensor<'i32'>;
-  readonly split: Tensor<'i32'>;
-  readonly markers: Tensor<'i32'>;
-  readonly copies: Tensor<'i32'>;
-
+/** The evaluation in one set of branches, and the row states that it reads. */
+class Recorded {
   constructor(
-    private readonly model: BagelModel,
-    private readonly names: readonly (keyof Branches)[],
-    private readonly latents: number,
-  ) {
-    const { cx, special } = model;
-    const count = names.length;
-    const rows = count * (latents + 2);
-    this.positions = cx.zeros('i32', [rows]);
-    this.seq = cx.tensor(
-      'i32',
-      [rows],
-      this.#perRow((b) => b),
-    );
-    this.slots = cx.zeros('i32', [rows]);
-    this.visible = cx.zeros('i32', [rows]);
-    this.own = cx.zeros('i32', [rows, 2]);
-    this.pageTable = cx.zeros('i32', [count, model.tablePages]);
-    this.split = cx.tensor('i32', [1], [2 * count]);
-    this.markers = cx.tensor(
-      'i32',
-      [2 * count],
-      names.flatMap(() => [special.visionStart, special.visionEnd]),
-    );
-    this.copies = cx.tensor(
-      'i32',
-      [count * latents],
-      Int32Array.from({ length: count * latents }, (_, i) => i % latents),
-    );
-  }
-
-  /** A value per row, from its branch and its place in the segment (0 start, 1 .. n latents, n + 1 end). */
-  #perRow(value: (branch: number, place: number) => number): Int32Array {
-    const n = this.latents;
-    const count = this.names.length;
-    const rows: number[] = [];
-    for (let b = 0; b < count; b++) rows.push(value(b, 0), value(b, n + 1));
-    for (let b = 0; b < count; b++) for (let i = 1; i <= n; i++) rows.push(value(b, i));
-    return Int32Array.from(rows);
-  }
-
-  write(branches: Branches, scratch: readonly number[], scratchPages: number): void {
-    const sequences = this.names.map((name) => branches[name]);
-    const starts = sequences.map((s) => pagesFor(s.length) * PAGE_SLOTS);
-    const of = <T>(list: readonly T[], b: number) => list[b] as T;
-    this.positions.write(this.#perRow((b) => of(sequences, b).position));
-    this.slots.write(this.#perRow((b, place) => of(starts, b) + place));
-    this.visible.write(this.#perRow((b) => of(sequences, b).length));
-    const first = this.#perRow((b) => of(starts, b));
-    this.own.write(Int32Array.from([...first].flatMap((slot) => [slot, slot + this.latents + 2])));
-    const table = new Int32Array(sequences.length * this.model.tablePages);
-    sequences.forEach((s, b) => {
-      const used = pagesFor(s.length);
-      const at = b * this.model.tablePages;
-      table.set(s.pages.slice(0, used), at);
-      table.set(scratch.slice(b * scratchPages, (b + 1) * scratchPages), at + used);
-    });
-    this.pageTable.write(table);
-  }
-
-  dispose(): void {
-    const { positions, seq, slots, visible, own, pageTable, split, markers, copies } = this;
-    for (const t of [positions, seq, slots, visible, own, pageTable, split, markers, copies]) t.dispose();
-  }
-}
-
-class BranchProgram {
-  constructor(
-    readonly program: Program<{ v: Tensor<'f32'>; velocity: Tensor<'f32'> }>,
-    private readonly state: BranchState,
+    private readonly states: readonly BranchState[],
+    private readonly program: Program<void> | (() => void),
   ) {}
 
-  start(branches: Branches, scratch: readonly number[], scratchPages: number): void {
-    this.state.write(branches, scratch, scratchPages);
+  start({ contexts, scratch }: DenoiseJob): void {
+    let before = 0;
+    for (const state of this.states) {
+      state.write(contexts, scratch, before);
+      before += state.names.length;
+    }
+  }
+
+  /** Queues a run; its ticket, 0 when it is not a program. */
+  run(): number {
+    if (typeof this.program !== 'function') return this.program.run();
+    this.program();
+    return 0;
   }
 
   dispose(): void {
-    this.program.dispose();
-    this.state.dispose();
+    if (typeof this.program !== 'function') this.program.dispose();
+    for (const state of this.states) state.dispose();
   }
 }

@@ -1,181 +1,129 @@
-import type { Sequence } from '../../cache/pages.js';
-import { type Guidance, planSteps, type Renorm, shiftedGrid } from '../../denoise/schedule.js';
 import { HyperBagelError } from '../../errors.js';
-import * as ops from '../../generated/ops.js';
 import { throwIfAborted } from '../../io/abort.js';
-import { Image, type ImageSource } from '../../io/image.js';
-import { seedWords } from '../../speculative/state.js';
+import { Image } from '../../io/image.js';
 import { Activity } from '../../tensor/context.js';
 import { checkSampling } from './answer.js';
+import { type Branches, scratchPagesFor } from './branch-state.js';
 import { latentGrid, latentWidth } from './config.js';
-import { type Branches, DenoiseStep } from './denoise-step.js';
+import { type ContextBuilder, type ContextTokens, releaseBranches } from './contexts.js';
+import { type DenoiseShape, DenoiseStep, type Evaluated, stepBranches } from './denoise-step.js';
+import type { Drawing, DrawOptions, DrawSettings } from './draw-options.js';
 import { type Decoders, decode } from './generate.js';
 import type { BagelModel } from './model.js';
-import { checkNumber, checkText, chooseSeed } from './options.js';
-import { prepareImage, settle } from './session.js';
+import { fitRgbMap, plainPictures, type RgbMap, type RgbProjection, tokenProjection } from './preview.js';
+import { settle } from './session.js';
 
-/** Defaults of drawing and editing: those of the public application (bagel.md 3.11). `interval` is (low, high]. */
-export const DRAW_DEFAULTS = {
-  draw: { steps: 50, shift: 3, guidance: 4, imageGuidance: 1, interval: [0.4, 1], renorm: 'global', renormMin: 0 },
-  edit: { steps: 50, shift: 3, guidance: 4, imageGuidance: 2, interval: [0, 1], renorm: 'text_channel', renormMin: 0 },
-} as const;
-
-export interface DrawOptions {
-  /** Solver steps. Default 50. */
-  steps?: number | undefined;
-  /** Shift of the time grid. Default 3. */
-  shift?: number | undefined;
-  /** Pixels; default: the model's own size. Editing keeps the size of the (resized) picture. */
-  size?: { width: number; height: number } | undefined;
-  /** Default: a random one, reported in the result. */
-  seed?: number | undefined;
-  /** Text guidance scale. Default 4; 1 is none. */
-  guidance?: number | undefined;
-  /** Image guidance scale. Default 1 for drawing, 2 for editing; 1 is none. */
-  imageGuidance?: number | undefined;
-  /** Guided where low < t <= high. Default (0.4, 1] for drawing, (0, 1] for editing. */
-  interval?: readonly [number, number] | undefined;
-  /** Default global for drawing, text_channel for editing. */
-  renorm?: Renorm | undefined;
-  /** Least factor of the renorm; 1 turns it off. Default 0. */
-  renormMin?: number | undefined;
-  /** Writes a plan of the picture first and draws with it in the context. */
-  think?: boolean | undefined;
-  /** Initial noise [latent tokens, channels], row-major; for exact reproduction. Default: drawn from the seed. */
-  noise?: Float32Array | undefined;
-  signal?: AbortSignal | undefined;
-  /** Called after each step. `preview` decodes the latents as they are then. */
-  onStep?: ((step: DrawStep) => void) | undefined;
-}
-
-export interface DrawStep {
-  step: number;
-  steps: number;
-  /** Network evaluations so far. */
-  nfe: number;
-  preview(): Promise<Image>;
-}
-
-export interface Drawing {
-  image: Image;
-  width: number;
-  height: number;
-  steps: number;
-  /** Network evaluations. */
-  nfe: number;
-  seed: number;
-  /** The plan, with `think`. */
-  thought?: string;
-  timings: { contextMs: number; denoiseMs: number; decodeMs: number };
-}
-
-/** The public model's instructions for its thinking modes, token for token (bagel.md 3.5). */
-export const THINK_PROMPTS = {
-  understanding:
-    'You should first think about the reasoning process in the mind and then provide the user with the answer. \n' +
-    'The reasoning process is enclosed within <think> </think> tags, i.e. <think> reasoning process here </think> answer here',
-  generation:
-    'You should first think about the planning process in the mind and then generate the image. \n' +
-    'The planning process is enclosed within <think> </think> tags, i.e. <think> planning process here </think> image here',
-};
-
-/** Noise purpose of a picture's initial latents, as in csrc/core/noise.h. */
-const PURPOSE_LATENT = 4;
 /** Longest plan of a picture. */
 const THOUGHT_TOKENS = 1024;
+/** Recorded denoise steps that are kept for pictures to come. */
+const IDLE_STEPS = 8;
 
-interface Settings {
-  guidance: Guidance;
-  plan: ReturnType<typeof planSteps>;
-  seed: number;
+/** A picture to make: checked options, size, and where its contexts come from. */
+export interface PictureJob {
+  text: string;
+  size: { width: number; height: number };
+  /** Pictures in the context. */
+  contexts: ContextBuilder;
+  /** There is no picture in the context: without a plan, the context without image is the full one. */
+  fromText: boolean;
+  options: DrawOptions;
+  settings: DrawSettings;
 }
 
-/** Draws and edits; recorded denoise steps are kept by shape and lent to one picture at a time. */
+/** A job whose contexts are in the cache. */
+export interface Prepared {
+  job: PictureJob;
+  grid: { rows: number; columns: number };
+  branches: Branches;
+  scratch: number[];
+  tokens: ContextTokens;
+  thought: string | undefined;
+  contextMs: number;
+  nfe: number;
+}
+
+/** Draws and edits; recorded denoise steps are kept by shape and lent to one batch at a time. */
 export class Painter {
-  readonly #idle = new Map<string, DenoiseStep[]>();
+  readonly #idle: { key: string; step: DenoiseStep }[] = [];
+  #projection: Promise<RgbProjection> | undefined;
 
   constructor(
     private readonly model: BagelModel,
     private readonly decoders: Decoders,
+    /** Of latents to colours; without one it is fitted when the first preview is asked for. */
+    private readonly rgb?: RgbMap | undefined,
   ) {}
 
+  /**
+   * What pictures must agree in to be denoised in one forward: schedule, guidance, weights, and what is watched. Sizes, seeds, texts
+   * and initial noise are their own.
+   */
+  static batchKey({ settings, options, fromText }: PictureJob): string {
+    const { plan, guidance, student } = settings;
+    const { onStep, previews = false, separateBranches = false, think = false } = options;
+    const shared = fromText && !think;
+    return JSON.stringify([
+      plan,
+      guidance.renorm,
+      guidance.renormMin,
+      student?.name,
+      shared,
+      separateBranches,
+      onStep !== undefined,
+      previews,
+    ]);
+  }
+
   /** @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, CANCELLED */
-  async draw(prompt: string, options: DrawOptions): Promise<Drawing> {
-    checkText('prompt', prompt);
-    const settings = this.#check(options, 'draw');
-    const { imageSize } = this.model.config;
-    const size = options.size ?? { width: imageSize, height: imageSize };
-    latentGrid(this.model.config, size);
-    return this.#paint(size, 0, settings, options, (branches) =>
-      this.#context(branches, [], prompt, options, settings),
-    );
+  async paint(job: PictureJob): Promise<Drawing> {
+    const { signal } = job.options;
+    const prepared = await this.prepare(job);
+    for await (const { drawing } of this.finish([prepared], signal)) return drawing;
+    throw new HyperBagelError('INTERNAL', 'nothing was drawn');
   }
 
-  /** @throws HyperBagelError BAD_OPTION, BAD_IMAGE, IO, CONTEXT_FULL, CANCELLED */
-  async edit(source: ImageSource, instruction: string, options: DrawOptions): Promise<Drawing> {
-    checkText('instruction', instruction);
-    const settings = this.#check(options, 'edit');
-    const image = await prepareImage(this.model, source, options.signal);
-    if (options.size && (options.size.width !== image.width || options.size.height !== image.height)) {
-      throw new HyperBagelError('BAD_OPTION', `an edit keeps the picture's size, ${image.width}x${image.height}`, {
-        operand: 'size',
-        expected: `${image.width}x${image.height}`,
-        got: `${options.size.width}x${options.size.height}`,
-      });
-    }
-    return this.#paint(image, 1, settings, options, (branches) =>
-      this.#context(branches, [image], instruction, options, settings),
-    );
-  }
-
-  #check(options: DrawOptions, kind: keyof typeof DRAW_DEFAULTS): Settings {
-    const defaults = DRAW_DEFAULTS[kind];
-    const interval = options.interval ?? defaults.interval;
-    const renorm = options.renorm ?? defaults.renorm;
-    if (!['global', 'channel', 'text_channel'].includes(renorm)) {
-      throw new HyperBagelError('BAD_OPTION', `renorm must be global, channel or text_channel, got ${renorm}`, {
-        operand: 'renorm',
-        expected: 'global, channel or text_channel',
-        got: renorm,
-      });
-    }
-    const guidance: Guidance = {
-      text: checkNumber('guidance', options.guidance ?? defaults.guidance, 0, 1000),
-      image: checkNumber('imageGuidance', options.imageGuidance ?? defaults.imageGuidance, 0, 1000),
-      interval: [checkNumber('interval', interval[0], 0, 1), checkNumber('interval', interval[1], interval[0], 1)],
-      renorm,
-      renormMin: checkNumber('renormMin', options.renormMin ?? defaults.renormMin, 0, 1),
-    };
-    const plan = planSteps(shiftedGrid(options.steps ?? defaults.steps, options.shift ?? defaults.shift), guidance);
-    return { guidance, plan, seed: chooseSeed(options.seed) };
-  }
-
-  /** Builds the three contexts (bagel.md 3.6); returns the plan when there is one. */
-  async #context(
-    branches: Branches,
-    images: readonly Image[],
-    text: string,
-    options: DrawOptions,
-    settings: Settings,
-  ): Promise<string | undefined> {
+  /**
+   * Builds a picture's contexts, with its plan when it is to think. Give the result to `finish`, or to `drop`.
+   *
+   * @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, CANCELLED; nothing is held then
+   */
+  async prepare(job: PictureJob): Promise<Prepared> {
     const { model } = this;
-    const ids = model.frame(text);
-    const system = options.think ? model.frame(THINK_PROMPTS.generation) : [];
-    await settle(model, options.signal, () => {
-      model.appendTokens(branches.full, system);
-      for (const image of images) {
-        model.appendLatents(branches.full, image);
-        model.appendVision(branches.full, image);
-      }
-      copyInto(branches, 'noText', branches.full.fork());
-      model.appendTokens(branches.full, ids);
-      if (images.length === 0) {
-        copyInto(branches, 'noImage', branches.full.fork());
-      } else {
-        model.appendTokens(branches.noImage, [...system, ...ids]);
-      }
+    const { options, settings } = job;
+    const grid = latentGrid(model.config, job.size);
+    const latents = grid.rows * grid.columns;
+    checkNoise(options.noise, latents, latentWidth(model.config));
+    const shape = { sharedImage: job.fromText && !options.think, student: settings.student?.name };
+    const branchLists = settings.plan.map((row) => stepBranches(row, shape));
+    const needs = {
+      noText: branchLists.some((list) => list.includes('noText')),
+      noImage: branchLists.some((list) => list.includes('noImage')),
+    };
+    const start = performance.now();
+    const { branches, tokens } = await job.contexts.build(job.text, {
+      think: options.think,
+      needs,
+      signal: options.signal,
     });
-    if (!options.think) return undefined;
+    try {
+      const thought = options.think ? await this.#think(branches, job, tokens) : undefined;
+      const most = Math.max(...branchLists.map((list) => list.length));
+      const scratch = model.pool.take(most * scratchPagesFor(latents));
+      return { job, grid, branches, scratch, tokens, thought, contextMs: performance.now() - start, nfe: 0 };
+    } catch (error) {
+      releaseBranches(branches);
+      throw error;
+    }
+  }
+
+  drop({ branches, scratch }: Prepared): void {
+    this.model.pool.release(scratch);
+    releaseBranches(branches);
+  }
+
+  /** Writes the plan of a picture and puts it into the full context. */
+  async #think(branches: Branches, { options, settings }: PictureJob, tokens: ContextTokens): Promise<string> {
+    const { model } = this;
     const thinking = branches.full.fork();
     try {
       const sampling = checkSampling({ seed: settings.seed });
@@ -186,88 +134,111 @@ export class Painter {
       while (!next.done) next = await generation.next();
       const thought = next.value.text;
       // the public code decodes the plan and encodes it again, so that it enters the context as any text does
-      await settle(model, options.signal, () => model.appendTokens(branches.full, model.frame(thought)));
+      const ids = model.frame(thought);
+      await settle(model, options.signal, () => model.appendTokens(branches.full, ids));
+      tokens.computed += ids.length;
       return thought;
     } finally {
       thinking.release();
     }
   }
 
-  async #noise(tokens: number, settings: Settings, given: Float32Array | undefined): Promise<Float32Array> {
-    const channels = latentWidth(this.model.config);
-    if (!given) {
-      const { cx } = this.model;
-      const seed = cx.tensor('i32', [1, 2], seedWords(settings.seed));
-      const noise = ops.philoxNormal(cx, { seed, rowsCount: tokens, columns: channels, purpose: PURPOSE_LATENT });
-      const data = await noise.data();
-      seed.dispose();
-      noise.dispose();
-      return data;
-    }
-    const bad = (expected: string, got: string) =>
-      new HyperBagelError('BAD_OPTION', `noise must be ${expected}, got ${got}`, { operand: 'noise', expected, got });
-    if (!(given instanceof Float32Array)) throw bad('a Float32Array', typeof given);
-    if (given.length !== tokens * channels) throw bad(`[${tokens}, ${channels}]`, `${given.length} values`);
-    if (!given.every(Number.isFinite)) throw bad('finite', 'NaN or infinity');
-    return given;
-  }
-
-  async #paint(
-    size: { width: number; height: number },
-    pictures: number,
-    settings: Settings,
-    options: DrawOptions,
-    build: (branches: Branches) => Promise<string | undefined>,
-  ): Promise<Drawing> {
-    const { model } = this;
-    const { guidance, plan, seed } = settings;
-    const grid = latentGrid(model.config, size);
-    const tokens = grid.rows * grid.columns;
-    const noise = await this.#noise(tokens, settings, options.noise);
-    throwIfAborted(options.signal);
-    const branches: Branches = { full: model.sequence(), noText: model.sequence(), noImage: model.sequence() };
+  /**
+   * Denoises prepared pictures of one batch key together and decodes them one by one. Releases them, whatever happens.
+   *
+   * @throws HyperBagelError CANCELLED
+   */
+  async *finish(
+    batch: readonly Prepared[],
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<{ index: number; drawing: Drawing }, void, undefined> {
     const activity = new Activity();
     const abort = () => activity.cancel();
-    options.signal?.addEventListener('abort', abort, { once: true });
-    let denoiser: DenoiseStep | undefined;
+    signal?.addEventListener('abort', abort, { once: true });
     try {
       const start = performance.now();
-      const thought = await build(branches);
-      const contextEnd = performance.now();
-      // without picture and plan the context without image is the full one: no evaluation of its own
-      const sharedImage = pictures === 0 && !options.think;
-      denoiser = this.#take({ ...grid, renorm: guidance.renorm, sharedImage });
-      let nfe = 0;
-      let latents = noise;
-      for await (const done of denoiser.run(branches, noise, plan, guidance.renormMin, activity)) {
-        nfe += denoiser.evaluations(plan[done.step - 1] as (typeof plan)[number]);
-        latents = done.latents;
-        options.onStep?.({
-          step: done.step,
-          steps: plan.length,
+      const latents = await this.#denoise(batch, activity, signal);
+      const denoiseMs = performance.now() - start;
+      for (const [index, prepared] of batch.entries()) {
+        const { job, grid, thought, tokens, contextMs, nfe } = prepared;
+        const { settings } = job;
+        const decodeStart = performance.now();
+        const own = latents[index] as Float32Array;
+        const image = await this.#decode(own, grid, signal);
+        const drawing: Drawing = {
+          image,
+          width: image.width,
+          height: image.height,
+          steps: settings.grid.length - 1,
           nfe,
-          preview: () => this.#decode(done.latents, grid, undefined),
-        });
+          seed: settings.seed,
+          ...(thought === undefined ? {} : { thought }),
+          latents: own,
+          context: tokens,
+          timings: { contextMs, denoiseMs, decodeMs: performance.now() - decodeStart },
+        };
+        yield { index, drawing };
       }
-      throwIfAborted(options.signal);
-      const denoiseEnd = performance.now();
-      const image = await this.#decode(latents, grid, options.signal);
-      const end = performance.now();
-      return {
-        image,
-        width: image.width,
-        height: image.height,
-        steps: plan.length,
-        nfe,
-        seed,
-        ...(thought === undefined ? {} : { thought }),
-        timings: { contextMs: contextEnd - start, denoiseMs: denoiseEnd - contextEnd, decodeMs: end - denoiseEnd },
-      };
     } finally {
-      options.signal?.removeEventListener('abort', abort);
-      if (denoiser) this.#give(denoiser);
-      for (const sequence of new Set(Object.values(branches) as Sequence[])) sequence.release();
+      signal?.removeEventListener('abort', abort);
     }
+  }
+
+  /** The final latents of each picture. Its contexts are released. */
+  async #denoise(
+    batch: readonly Prepared[],
+    activity: Activity,
+    signal: AbortSignal | undefined,
+  ): Promise<Float32Array[]> {
+    const { settings } = (batch[0] as Prepared).job;
+    const { plan, guidance } = settings;
+    let denoiser: DenoiseStep | undefined;
+    let run: ReturnType<DenoiseStep['run']> | undefined;
+    try {
+      throwIfAborted(signal);
+      denoiser = await this.#take(shapeOf(batch));
+      run = denoiser.run({
+        contexts: batch.map(({ branches }) => branches),
+        scratch: batch.map(({ scratch }) => scratch),
+        seeds: batch.map(({ job }) => job.settings.seed),
+        noise: batch.map(({ job }) => job.options.noise),
+        plan,
+        renormMin: guidance.renormMin,
+        activity,
+      });
+      for (let next = await run.next(); ; next = await run.next()) {
+        if (next.done) {
+          throwIfAborted(signal);
+          return next.value;
+        }
+        const row = plan[next.value.row] as (typeof plan)[number];
+        for (const [j, prepared] of batch.entries()) {
+          prepared.nfe += denoiser.evaluations(row);
+          if (row.ends) this.#report(prepared, next.value, j, row.step);
+        }
+      }
+    } finally {
+      await run?.return(undefined as never);
+      if (denoiser) this.#give(denoiser);
+      for (const prepared of batch) this.drop(prepared);
+    }
+  }
+
+  #report({ job, grid, nfe }: Prepared, evaluated: Evaluated, picture: number, step: number): void {
+    const { onStep } = job.options;
+    if (!onStep) return;
+    const times = job.settings.grid;
+    const denoised = evaluated.denoised?.[picture] as Float32Array;
+    const rgb = evaluated.rgb?.[picture];
+    const { patch } = this.model.config.latent;
+    onStep({
+      step: step + 1,
+      steps: times.length - 1,
+      nfe,
+      time: times[step + 1] as number,
+      ...(rgb ? { thumbnail: Image.fromRaw(rgb, grid.columns * patch, grid.rows * patch) } : {}),
+      preview: () => this.#decode(denoised, grid, undefined),
+    });
   }
 
   async #decode(
@@ -291,19 +262,60 @@ export class Painter {
     return Image.fromRaw((await data) as Uint8Array, width, height);
   }
 
-  #take(shape: ConstructorParameters<typeof DenoiseStep>[1]): DenoiseStep {
-    return this.#idle.get(JSON.stringify(shape))?.pop() ?? new DenoiseStep(this.model, shape);
+  async #take({ shape, weights }: ReturnType<typeof shapeOf>): Promise<DenoiseStep> {
+    const projection = shape.watch.rgb ? await this.#fit() : undefined;
+    const key = JSON.stringify(shape);
+    const at = this.#idle.findIndex((idle) => idle.key === key);
+    const [idle] = at < 0 ? [] : this.#idle.splice(at, 1);
+    return idle?.step ?? new DenoiseStep(this.model, shape, { ...(weights ? { weights } : {}), projection });
+  }
+
+  /** The projection of previews. */
+  async #fit(): Promise<RgbProjection> {
+    const { model } = this;
+    this.#projection ??= (async () =>
+      tokenProjection(model, this.rgb ?? (await fitRgbMap(model, plainPictures(model)))))();
+    try {
+      return await this.#projection;
+    } catch (error) {
+      this.#projection = undefined; // the next one tries again
+      throw error;
+    }
   }
 
   #give(step: DenoiseStep): void {
-    const key = JSON.stringify(step.shape);
-    const idle = this.#idle.get(key) ?? [];
-    idle.push(step);
-    this.#idle.set(key, idle);
+    this.#idle.push({ key: JSON.stringify(step.shape), step });
+    if (this.#idle.length > IDLE_STEPS) this.#idle.shift()?.step.dispose();
   }
 }
 
-function copyInto(branches: Branches, name: keyof Branches, sequence: Sequence): void {
-  branches[name].release();
-  branches[name] = sequence;
+function shapeOf(batch: readonly Prepared[]): { shape: DenoiseShape; weights: DrawWeights } {
+  const { settings, options, fromText } = (batch[0] as Prepared).job;
+  const { plan, guidance, student } = settings;
+  const watched = options.onStep !== undefined;
+  return {
+    weights: student?.weights,
+    shape: {
+      pictures: batch.map(({ grid }) => grid),
+      renorm: guidance.renorm,
+      sharedImage: fromText && !options.think,
+      memory: plan.some(({ w }) => w !== 0),
+      stochastic: plan.some(({ r }) => r !== 0),
+      separate: options.separateBranches ?? false,
+      watch: { denoised: watched, rgb: watched && (options.previews ?? false) },
+      student: student?.name,
+    },
+  };
+}
+
+type DrawWeights = NonNullable<DrawSettings['student']>['weights'] | undefined;
+
+/** @throws HyperBagelError BAD_OPTION */
+function checkNoise(given: Float32Array | undefined, tokens: number, channels: number): void {
+  if (given === undefined) return;
+  const bad = (expected: string, got: string) =>
+    new HyperBagelError('BAD_OPTION', `noise must be ${expected}, got ${got}`, { operand: 'noise', expected, got });
+  if (!(given instanceof Float32Array)) throw bad('a Float32Array', typeof given);
+  if (given.length !== tokens * channels) throw bad(`[${tokens}, ${channels}]`, `${given.length} values`);
+  if (!given.every(Number.isFinite)) throw bad('finite', 'NaN or infinity');
 }

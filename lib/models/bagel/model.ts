@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import { PAGE_SLOTS, PagePool, pagesFor, Sequence } from '../../cache/pages.js';
+import { IMAGE_SCALE_COLUMN, TEXT_SCALE_COLUMN } from '../../denoise/schedule.js';
 import { HyperBagelError } from '../../errors.js';
 import * as ops from '../../generated/ops.js';
 import type { Image } from '../../io/image.js';
@@ -17,7 +18,7 @@ import type { Float, FloatTensor } from './source.js';
 import { TIME_DIM } from './tensors.js';
 import { Autoencoder } from './vae.js';
 import { type Probe, visionTokens } from './vit.js';
-import type { BagelWeights } from './weights.js';
+import type { BagelWeights, EmbedderWeights } from './weights.js';
 
 /** Ids of the four tokens that frame segments. */
 export interface SpecialTokens {
@@ -223,7 +224,7 @@ export class BagelModel implements Decoder {
       const tokens = ops.patchify(this.cx, { x: latent, patch: this.config.latent.patch });
       const times = this.cx.zeros('f32', [1, 1]);
       const step = this.cx.zeros('i32', [1]);
-      const embedded = this.latentTokens(tokens, times, step, this.latentIds(grid), this.cx.zeros('i32', [n]));
+      const embedded = this.latentTokens(tokens, times, step, this.latentIds([grid]), this.cx.zeros('i32', [n]));
       const markers = this.#markers([this.special.visionStart, this.special.visionEnd]);
       const x = ops.concatRows(this.cx, { a: markers, b: embedded });
       this.#append(sequence, {
@@ -260,9 +261,9 @@ export class BagelModel implements Decoder {
     return ops.denormalizePixels(this.cx, { x: values });
   }
 
-  /** [n] ids in the latent position table, row-major. */
-  latentIds(grid: { rows: number; columns: number }): Tensor<'i32'> {
-    const ids = gridPositions(grid.rows, grid.columns, this.config.latent.side);
+  /** [n] ids in the latent position table, row-major, one picture after the other. */
+  latentIds(grids: readonly { rows: number; columns: number }[]): Tensor<'i32'> {
+    const ids = grids.flatMap(({ rows, columns }) => [...gridPositions(rows, columns, this.config.latent.side)]);
     return this.cx.tensor('i32', [ids.length], ids);
   }
 
@@ -273,6 +274,7 @@ export class BagelModel implements Decoder {
    * @param times [S, C] column 0 holds the times; `step` [1] picks the row
    * @param positionIds [n]
    * @param zeros [n] zeros: every token has the same time
+   * @param weights whose time embedder and projection it takes; a student's also embed the guidance scales of the schedule
    */
   latentTokens(
     tokens: FloatTensor,
@@ -280,13 +282,29 @@ export class BagelModel implements Decoder {
     step: Tensor<'i32'>,
     positionIds: Tensor<'i32'>,
     zeros: Tensor<'i32'>,
+    weights: BagelWeights = this.weights,
   ): FloatTensor {
-    const { time, vae2llm, latentPositions } = this.weights;
-    const wave = ops.timeEmbedding(this.cx, { times, step, dim: TIME_DIM, dtype: this.dtype });
-    const inner = ops.linear(this.cx, { x: wave, weight: time.fc1.weight, bias: time.fc1.bias, activation: 'silu' });
-    const embedded = ops.linear(this.cx, { x: inner, weight: time.fc2.weight, bias: time.fc2.bias });
+    const { time, scales, vae2llm, latentPositions } = weights;
+    let embedded = this.#embedNumber(time, times, step, 0);
+    if (scales) {
+      embedded = this.#embedNumber(scales.text, times, step, TEXT_SCALE_COLUMN, embedded);
+      embedded = this.#embedNumber(scales.image, times, step, IMAGE_SCALE_COLUMN, embedded);
+    }
     const x = ops.linear(this.cx, { x: tokens, weight: vae2llm.weight, bias: vae2llm.bias, dtype: this.dtype });
     return ops.embedAdd(this.cx, { x, table: latentPositions, ids: positionIds, table2: embedded, ids2: zeros });
+  }
+
+  /** A column of the schedule as the embedders see it: sinusoid, two layers; added to `residual`. [1, hidden] */
+  #embedNumber(
+    { fc1, fc2 }: EmbedderWeights,
+    times: Tensor<'f32'>,
+    step: Tensor<'i32'>,
+    column: number,
+    residual?: FloatTensor,
+  ): FloatTensor {
+    const wave = ops.timeEmbedding(this.cx, { times, step, dim: TIME_DIM, column, dtype: this.dtype });
+    const inner = ops.linear(this.cx, { x: wave, weight: fc1.weight, bias: fc1.bias, activation: 'silu' });
+    return ops.linear(this.cx, { x: inner, weight: fc2.weight, bias: fc2.bias, residual });
   }
 
   /** Embeddings of frame tokens. */
@@ -299,8 +317,13 @@ export class BagelModel implements Decoder {
   }
 
   /** Decoder layers over rows whose state is on the device. */
-  layers(x: FloatTensor, state: RowState, onLayer?: (layer: number, x: FloatTensor) => void): FloatTensor {
-    return decoderLayers(this.cx, this.config, this.weights, x, state, this.cache, this.pool.total, onLayer);
+  layers(
+    x: FloatTensor,
+    state: RowState,
+    onLayer?: (layer: number, x: FloatTensor) => void,
+    weights: BagelWeights = this.weights,
+  ): FloatTensor {
+    return decoderLayers(this.cx, this.config, weights, x, state, this.cache, this.pool.total, onLayer);
   }
 
   /** Scores of the next token after each row. Works recorded and eager. */

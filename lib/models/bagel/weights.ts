@@ -81,12 +81,20 @@ export interface AutoencoderWeights {
   };
 }
 
+/** Two layers over the sinusoid of a number. */
+export interface EmbedderWeights {
+  fc1: LinearWeights;
+  fc2: LinearWeights;
+}
+
 export interface BagelWeights {
   embedTokens: FloatTensor;
   layers: LayerWeights[];
   norm: { und: FloatTensor; gen: FloatTensor };
   lmHead: FloatTensor;
-  time: { fc1: LinearWeights; fc2: LinearWeights };
+  time: EmbedderWeights;
+  /** Embedders of the guidance scales: a student's. */
+  scales?: { text: EmbedderWeights; image: EmbedderWeights } | undefined;
   vae2llm: LinearWeights;
   llm2vae: LinearWeights;
   latentPositions: FloatTensor;
