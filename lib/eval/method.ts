@@ -1,5 +1,5 @@
 import { HyperBagelError } from '../errors.js';
-import type { DrawOptions } from '../models/bagel/draw.js';
+import type { DrawOptions } from '../models/bagel/draw-options.js';
 
 export const SOLVERS = ['euler', 'heun', 'multistep'] as const;
 export type Solver = (typeof SOLVERS)[number];

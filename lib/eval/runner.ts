@@ -1,6 +1,6 @@
 import type { Image } from '../io/image.js';
 import type { Bagel } from '../models/bagel/bagel.js';
-import type { DrawOptions } from '../models/bagel/draw.js';
+import type { DrawOptions } from '../models/bagel/draw-options.js';
 
 /** A picture to draw, or with a source to edit. */
 export interface PictureRequest {
