@@ -120,10 +120,11 @@ export class DecodeState {
     this.reset();
   }
 
-  /** No sequence runs, none has candidates. */
+  /** No sequence runs, none has candidates; writes that a cancelled activity never made are made up for. */
   reset(): void {
     this.finished.write(Array.from({ length: this.size }, () => 2));
     this.#draft.clear();
+    this.candidateValues.clear();
   }
 
   /** Points row `b`, whose sequence has finished, at another one. In queue order. */
