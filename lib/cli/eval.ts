@@ -62,7 +62,7 @@ export function register(program: Command): void {
     )
     .option('--noise <dir>', 'folder with initial noises: noise_shapes.safetensors, noise_edits.safetensors')
     .option('--compare <dir>', 'folder with a recorded evaluation to compare with item by item: SUITE.jsonl')
-    .option('--batch <n>', 'items that are made together', integer(1, 256), 8)
+    .option('--batch <n>', 'items that are made together', integer(1, 256), 16)
     .option('--restart', 'drop what an earlier run left in the folder');
   addModelOptions(command).action(run);
 }

@@ -10,7 +10,7 @@ import { Journal, type Settings } from './journal.js';
 import { folderOf, type Method, optionsOf, referenceFor } from './method.js';
 import type { NoiseRows } from './noise-rows.js';
 import { PictureStore } from './picture-store.js';
-import { giveAnswers, latentCount, makePictures } from './runner.js';
+import { checkOptions, giveAnswers, latentCount, makePictures } from './runner.js';
 import { SHAPES_SUITE, type ShapesLine, type ShapesRecord, shapesTasks } from './shapes.js';
 import { type Measured, type PictureTask, readMeasured, type Suite, type SuiteName } from './suite.js';
 import { VQA_SUITE, type VqaRecord, vqaTasks } from './vqa.js';
@@ -59,13 +59,12 @@ export class Evaluation {
   readonly shapes: readonly PictureTask<ShapesRecord>[];
   readonly edits: readonly PictureTask<EditsRecord>[];
 
-  /** @throws HyperBagelError BAD_OPTION for counts out of range, NOT_SUPPORTED for a method that the engine cannot do */
+  /** @throws HyperBagelError BAD_OPTION for counts out of range */
   constructor(
     private readonly bagel: Bagel,
     private readonly plan: EvaluationPlan,
   ) {
-    const { counts, diverse, methods } = plan;
-    for (const method of methods) optionsOf(method);
+    const { counts, diverse } = plan;
     this.shapes = shapesTasks(counts.shapes, diverse);
     this.edits = editsTasks(counts.edits);
   }
@@ -73,11 +72,12 @@ export class Evaluation {
   /**
    * The methods one after the other, each with all its pictures; the caller takes what it needs of them and lets go.
    *
-   * @throws HyperBagelError BAD_OPTION (other settings in the folder, noises too few), NOT_SUPPORTED, IO, CANCELLED
+   * @throws HyperBagelError BAD_OPTION (a method that the model cannot work by, before any work; other settings in the folder; noises too few), IO, CANCELLED
    */
   async *methods(): AsyncGenerator<MethodPictures> {
     const { methods, references } = this.plan;
     const added: Method[] = [];
+    await checkOptions(this.bagel, methods.map(optionsOf));
     for (const method of methods) {
       const made = await this.#method(method, false);
       yield made;

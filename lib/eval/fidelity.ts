@@ -9,7 +9,6 @@ import {
   kernelDistance,
   psnr,
   relativeDistance,
-  standardizer,
 } from './distances.js';
 import type { StoredPicture } from './picture-store.js';
 import { median } from './suite.js';
@@ -63,17 +62,23 @@ export interface Distribution extends Partial<Coverage> {
   readonly diversity: number | null;
 }
 
-/** Features of the world's own pictures of the prompts, by key. */
-export type Reference = ReadonlyMap<string, Float32Array>;
+/** What pictures are told apart by, and how the world's own look in it. */
+export interface Reference {
+  /** Brings features to one scale: that of world pictures of all kinds, whatever the prompts. */
+  standardize(features: Float32Array): Float32Array;
+  /** Standardized features of the world's own pictures of the prompts, by key. */
+  readonly features: ReadonlyMap<string, Float32Array>;
+}
 
 /** Undefined for fewer than two pictures. */
-export function distribution(samples: readonly Sample[], reference: Reference): Distribution | undefined {
-  const items = samples.filter(({ key, variant }) => variant === 0 && reference.has(key));
+export function distribution(
+  samples: readonly Sample[],
+  { standardize, features: known }: Reference,
+): Distribution | undefined {
+  const items = samples.filter(({ key, variant }) => variant === 0 && known.has(key));
   if (items.length < 2) return undefined;
-  const rendered = items.map(({ key }) => reference.get(key) as Float32Array);
-  const standardize = standardizer(rendered);
   const features: Features = items.map((sample) => standardize(sample.features));
-  const real: Features = rendered.map(standardize);
+  const real: Features = items.map(({ key }) => known.get(key) as Float32Array);
   const kid = kernelDistance(features, real);
   return {
     pictures: items.length,

@@ -1,8 +1,6 @@
+import { SOLVERS, type SolverName } from '../denoise/solver.js';
 import { HyperBagelError } from '../errors.js';
 import type { DrawOptions } from '../models/bagel/draw-options.js';
-
-export const SOLVERS = ['euler', 'heun', 'multistep'] as const;
-export type Solver = (typeof SOLVERS)[number];
 
 /**
  * Where guidance is on. `default`: as drawing (0.4, 1] and editing (0, 1] do without options; `guided`: at all times; `interval`:
@@ -15,11 +13,12 @@ export type GuidanceWord = (typeof GUIDANCE_WORDS)[number];
 export interface Method {
   /** The canonical spelling; equal methods have equal names. */
   readonly name: string;
-  readonly solver: Solver;
+  /** Undefined for that of a student. */
+  readonly solver: SolverName | undefined;
   /** Solver steps; undefined for a student on the grid it was trained for. */
   readonly steps: number | undefined;
   readonly guidance: GuidanceWord;
-  /** Scales and the time shift, when they are not the defaults. */
+  /** Scales, the time shift and gamma, when they are not the defaults. */
   readonly numbers: Readonly<Partial<Record<NumberKey, number>>>;
   readonly student: string | undefined;
 }
@@ -39,9 +38,9 @@ const MAX_METHODS = 500;
 
 /** The syntax in words, for `--help` and error messages. */
 export const METHOD_SYNTAX =
-  'fields joined by colons, in any order: a solver (euler, heun, multistep), a number of steps, where guidance is on (guided, interval, ' +
-  'unguided; default: as draw and edit do), student=NAME, text=SCALE, image=SCALE, shift=S, gamma=G; commas in a field make one ' +
-  'method each, as in euler,heun:6:guided,unguided';
+  `fields joined by colons, in any order: a solver (${SOLVERS.join(', ')}), a number of steps, where guidance is on (guided, ` +
+  'interval, unguided; default: as draw and edit do), student=NAME, text=SCALE, image=SCALE, shift=S, gamma=G (of tcd); commas in a ' +
+  'field make one method each, as in euler,heun:6:guided,unguided';
 
 /** The method that everything is compared with: the undistilled model with the public application's sampler. */
 export const TEACHER: Method = single('euler:50');
@@ -92,7 +91,9 @@ function fromFields(fields: readonly string[], text: string): Method {
     else throw badMethod(text, METHOD_SYNTAX, field === '' ? 'an empty field' : field);
   }
   const student = seen.get('student');
-  const steps = seen.has('steps') ? Number(seen.get('steps')) : student === undefined ? 50 : undefined;
+  const solver = (seen.get('solver') ?? solverOf(student, seen.has('gamma'))) as SolverName | undefined;
+  if (seen.has('gamma') && solver !== 'tcd') throw badMethod(text, 'gamma with the solver tcd only', fields.join(':'));
+  const steps = seen.has('steps') ? Number(seen.get('steps')) : stepsOf(solver, student);
   if (steps !== undefined && (steps < 1 || steps > 1000)) throw badMethod(text, '1 to 1000 steps', `${steps}`);
   const guidance = (seen.get('guidance') ?? 'default') as GuidanceWord;
   const numbers: Partial<Record<NumberKey, number>> = {};
@@ -102,7 +103,19 @@ function fromFields(fields: readonly string[], text: string): Method {
   if (guidance === 'unguided' && (numbers.text !== undefined || numbers.image !== undefined)) {
     throw badMethod(text, 'no scales beside unguided', fields.join(':'));
   }
-  return named({ solver: (seen.get('solver') ?? 'euler') as Solver, steps, guidance, numbers, student });
+  return named({ solver, steps, guidance, numbers, student });
+}
+
+/** The solver when nobody names one. */
+function solverOf(student: string | undefined, hasGamma: boolean): SolverName | undefined {
+  if (hasGamma) return 'tcd';
+  return student === undefined ? 'euler' : undefined;
+}
+
+/** Steps when nobody says how many. */
+function stepsOf(solver: SolverName | undefined, student: string | undefined): number | undefined {
+  if (solver === 'one-step') return 1;
+  return student === undefined ? 50 : undefined;
 }
 
 function checkNumber(key: NumberKey, value: string, text: string): string {
@@ -116,7 +129,7 @@ function named(parts: Omit<Method, 'name'>): Method {
   const { solver, steps, guidance, numbers, student } = parts;
   const fields = [
     ...(student === undefined ? [] : [`student=${student}`]),
-    solver,
+    ...(solver === undefined ? [] : [solver]),
     ...(steps === undefined ? [] : [String(steps)]),
     ...(guidance === 'default' ? [] : [guidance]),
     ...Object.entries(numbers).map(([key, value]) => `${key}=${value}`),
@@ -125,8 +138,8 @@ function named(parts: Omit<Method, 'name'>): Method {
 }
 
 /** Whether a method is plain Euler steps of the undistilled, guided model. */
-function isPlain({ solver, guidance, numbers, student }: Method): boolean {
-  return solver === 'euler' && guidance !== 'unguided' && student === undefined && !numbers.gamma;
+function isPlain({ solver, guidance, student }: Method): boolean {
+  return solver === 'euler' && guidance !== 'unguided' && student === undefined;
 }
 
 /**
@@ -148,34 +161,16 @@ export function folderOf(method: Method): string {
   return method.name.replaceAll(':', '-').replaceAll('=', '_');
 }
 
-/**
- * What `draw` or `edit` takes to work by this method.
- *
- * @throws HyperBagelError NOT_SUPPORTED for what the engine cannot do
- */
-export function optionsOf(method: Method): DrawOptions {
-  const { solver, steps, guidance, numbers, student } = method;
-  const unsupported = solver !== 'euler' ? solver : student !== undefined ? 'student' : numbers.gamma && 'gamma';
-  if (unsupported) {
-    throw new HyperBagelError('NOT_SUPPORTED', `${method.name}: the denoiser has no ${unsupported} yet`, {
-      operand: 'method',
-      got: method.name,
-    });
-  }
+/** What `draw` or `edit` takes to work by this method. */
+export function optionsOf({ solver, steps, guidance, numbers, student }: Method): DrawOptions {
   const places = {
     default: {},
     guided: { interval: [0, 1] },
     interval: { interval: [0.4, 1] },
     unguided: { guidance: 1, imageGuidance: 1 },
   } as const;
-  const { text, image, shift } = numbers;
-  return {
-    steps,
-    ...places[guidance],
-    ...(text === undefined ? {} : { guidance: text }),
-    ...(image === undefined ? {} : { imageGuidance: image }),
-    ...(shift === undefined ? {} : { shift }),
-  };
+  const set = Object.entries(numbers).map(([key, value]) => [NUMBER_KEYS[key as NumberKey].option, value]);
+  return { steps, solver, student, ...places[guidance], ...(Object.fromEntries(set) as DrawOptions) };
 }
 
 function badMethod(text: string, expected: string, got: string): HyperBagelError {

@@ -9,7 +9,7 @@ import { IMAGE_BYTES } from './world/index.js';
 export interface StoredPicture {
   /** RGB, row-major, of IMAGE_BYTES bytes. */
   readonly pixels: Uint8Array;
-  /** Final latents, [tokens, channels]; empty when the engine does not give them. */
+  /** Final latents, [tokens, channels]. */
   readonly latents: Float32Array;
   /** {@link FEATURES} features of the pixels. */
   readonly features: Float32Array;

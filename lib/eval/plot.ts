@@ -24,9 +24,9 @@ const PANELS: readonly Panel[] = [
   { title: 'ShapeEval, dense', nfe: drawNfe, value: ({ shapes }) => shapes?.scores.categories.dense },
   { title: 'PSNR to the teacher, dB', nfe: drawNfe, value: ({ shapes }) => shapes?.nearness?.psnr },
   {
-    title: 'KID to the world, thousandths',
+    title: 'KID to the world',
     nfe: drawNfe,
-    value: ({ shapes }) => (shapes?.distribution ? shapes.distribution.kid * 1e3 : undefined),
+    value: ({ shapes }) => shapes?.distribution?.kid,
   },
   {
     title: 'EditEval, success',

@@ -1,9 +1,11 @@
+import { standardizer } from './distances.js';
 import { type EditsScores, editsScores } from './edits.js';
 import type { MethodPictures, SuitePictures } from './evaluate.js';
 import { pictureFeatures } from './features.js';
 import { type Distribution, distribution, type Nearness, nearness, type Reference } from './fidelity.js';
 import { type ShapesScores, shapesScores } from './shapes.js';
 import { type Measured, median, type PictureTask } from './suite.js';
+import { genScene, renderScene, start } from './world/index.js';
 
 /** What a picture of a method costs: medians over the items. */
 export interface Cost {
@@ -66,8 +68,19 @@ function costOf(lines: readonly Measured[]): Cost {
   return { steps: middle('steps'), nfe: middle('nfe'), ms: middle('ms'), denoiseMs: middle('denoiseMs') };
 }
 
-/** Features of the world's own pictures of the prompts. */
+/** Pictures that set the scale of the features. */
+const SCALE_PICTURES = 128;
+/** Their scenes; part of the definition. */
+const SCALE_STREAM = 101;
+
+/** The world's own pictures of the prompts, to compare with. */
 export function worldPictures(tasks: readonly PictureTask<unknown>[]): Reference {
   const items = tasks.filter(({ variant }) => variant === 0);
-  return new Map(items.map(({ key, reference }) => [key, pictureFeatures(reference)]));
+  if (items.length === 0) return { standardize: (features) => features, features: new Map() };
+  const scenes = Array.from({ length: SCALE_PICTURES }, (_, i) => genScene(start(SCALE_STREAM, i)));
+  const standardize = standardizer(scenes.map((scene) => pictureFeatures(renderScene(scene))));
+  return {
+    standardize,
+    features: new Map(items.map(({ key, reference }) => [key, standardize(pictureFeatures(reference))])),
+  };
 }

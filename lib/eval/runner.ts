@@ -1,6 +1,9 @@
+import { HyperBagelError } from '../errors.js';
 import type { Image } from '../io/image.js';
 import type { Bagel } from '../models/bagel/bagel.js';
+import { latentGrid, latentWidth } from '../models/bagel/config.js';
 import type { DrawOptions } from '../models/bagel/draw-options.js';
+import { IMAGE_SIDE } from './world/scene.js';
 
 /** A picture to draw, or with a source to edit. */
 export interface PictureRequest {
@@ -12,32 +15,47 @@ export interface PictureRequest {
 export interface Picture {
   /** RGB, row-major. */
   readonly pixels: Uint8Array;
-  /** Final latents; empty when the engine does not give them. */
+  /** Final latents, [tokens, channels]. */
   readonly latents: Float32Array;
   readonly steps: number;
   readonly nfe: number;
-  /** Wall time in ms: in all, and of the denoising alone. */
+  /** Its share of the batch's wall time in ms: in all, and of the denoising alone. */
   readonly ms: number;
   readonly denoiseMs: number;
 }
 
-/** Values in the latents that {@link makePictures} gives with a picture. */
-export function latentCount(_bagel: Bagel): number {
-  return 0;
+/** Values in the latents of a picture of the world. */
+export function latentCount({ config }: Bagel): number {
+  const { rows, columns } = latentGrid(config, { width: IMAGE_SIDE, height: IMAGE_SIDE });
+  return rows * columns * latentWidth(config);
 }
 
-/** Makes the pictures, in any order. The one place that says how a batch is run. */
+/** Refuses options that the model cannot draw with. @throws HyperBagelError BAD_OPTION */
+export async function checkOptions(bagel: Bagel, options: readonly DrawOptions[]): Promise<void> {
+  const items = options.map((each) => ({ ...each, prompt: 'x' }));
+  try {
+    // options are checked before any work, and an aborted signal allows none
+    for await (const _ of bagel.drawMany(items, { signal: AbortSignal.abort() })) return;
+  } catch (error) {
+    if (!HyperBagelError.isInstance(error) || error.code !== 'CANCELLED') throw error;
+  }
+}
+
+/** Makes the pictures together and yields them in any order. The one place that says how a batch is run. */
 export async function* makePictures(
   bagel: Bagel,
   requests: readonly PictureRequest[],
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ index: number; picture: Picture }> {
-  for (const [index, { text, source, options }] of requests.entries()) {
-    const all = { ...options, signal };
-    const { image, steps, nfe, timings } = source ? await bagel.edit(source, text, all) : await bagel.draw(text, all);
-    const { contextMs, denoiseMs, decodeMs } = timings;
-    const ms = contextMs + denoiseMs + decodeMs;
-    yield { index, picture: { pixels: image.data, latents: new Float32Array(0), steps, nfe, ms, denoiseMs } };
+  const count = requests.length;
+  const items = requests.map(({ text, source, options }) => ({ ...options, prompt: text, image: source }));
+  for await (const { index, image, latents, steps, nfe, timings } of bagel.drawMany(items, { batch: count, signal })) {
+    const { contextMs, decodeMs } = timings;
+    const denoiseMs = timings.denoiseMs / count;
+    yield {
+      index,
+      picture: { pixels: image.data, latents, steps, nfe, ms: contextMs + denoiseMs + decodeMs, denoiseMs },
+    };
   }
 }
 

@@ -45,7 +45,7 @@ export interface Measured {
   readonly steps: number;
   /** Network evaluations. */
   readonly nfe: number;
-  /** Wall time in ms: in all, and of the denoising alone. */
+  /** Its share of the batch's wall time in ms: in all, and of the denoising alone. */
   readonly ms: number;
   readonly denoiseMs: number;
 }

@@ -29,7 +29,16 @@ test('scores of every suite, the report, and agreement with a recorded evaluatio
 
 test('methods beside the teacher and the undistilled model at as many steps', async () => {
   const args = ['eval', '--only', 'shapes,edits', '--shapes', '3', '--edits', '2', '--diversity', '1'];
-  const { status, stdout } = await cli([...args, '--method', 'euler:2,3:unguided', '-o', inFolder('stick'), '--json']);
+  const { status, stdout } = await cli([
+    ...args,
+    '--method',
+    'heun:2:guided',
+    '--method',
+    'euler:3:unguided',
+    '-o',
+    inFolder('stick'),
+    '--json',
+  ]);
   expect(status).toBe(0);
   const { teacher, methods, files } = json(stdout) as {
     teacher: string;
@@ -44,18 +53,20 @@ test('methods beside the teacher and the undistilled model at as many steps', as
   expect(teacher).toBe('euler:50');
   expect(methods.map(({ method, isReference }) => [method, isReference])).toEqual([
     ['euler:50', false],
-    ['euler:2:unguided', false],
-    ['euler:2', true],
+    ['heun:2:guided', false],
+    ['euler:2:guided', true],
     ['euler:3:unguided', false],
     ['euler:3', true],
   ]);
-  // two steps at t = 1 and 0.75, three at 1, 0.857 and 0.6: all guided
-  expect(methods.map(({ shapes }) => shapes.cost.nfe)).toEqual([91, 2, 4, 3, 6]);
+  // Heun's two steps are three evaluations; three Euler steps at t = 1, 0.857 and 0.6 are all guided
+  expect(methods.map(({ shapes }) => shapes.cost.nfe)).toEqual([91, 6, 4, 3, 6]);
   const [first, ...others] = methods;
   expect(first?.shapes).not.toHaveProperty('nearness');
   expect(first?.shapes).toMatchObject({ distribution: { pictures: 3, diversity: expect.any(Number) } });
   for (const { shapes, edits } of others) {
     expect(shapes.nearness?.psnr).toBeGreaterThan(10);
+    expect(shapes.nearness?.latents).toBeGreaterThan(0.01);
+    expect(shapes.nearness?.latents).toBeLessThan(1);
     expect(edits.nearness?.psnr).toBeGreaterThan(10);
   }
   const svg = readFileSync(inFolder('stick/quality.svg'), 'utf8');
@@ -67,7 +78,15 @@ test('methods beside the teacher and the undistilled model at as many steps', as
   for (const file of files) expect(existsSync(file)).toBe(true);
 
   // the same again takes what is there; one step more is another method
-  const again = await cli([...args, '--method', 'euler:2,3:unguided', '-o', inFolder('stick')]);
+  const again = await cli([
+    ...args,
+    '--method',
+    'heun:2:guided',
+    '--method',
+    'euler:3:unguided',
+    '-o',
+    inFolder('stick'),
+  ]);
   expect(again.stdout).toMatch(/^method +NFE +ms /m);
   expect(again.stdout).toContain('* the undistilled model');
   expect(again.stderr).toBe('');

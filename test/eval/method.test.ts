@@ -11,9 +11,12 @@ describe('the syntax of methods', () => {
     ['12', 'euler:12'],
     ['euler', 'euler:50'],
     ['heun:8:default', 'heun:8'],
-    ['student=fast-6', 'student=fast-6:euler'],
-    ['6:student=fast', 'student=fast:euler:6'],
-    ['8:shift=1.50:text=6:gamma=0.5', 'euler:8:text=6:shift=1.5:gamma=0.5'],
+    ['student=fast-6', 'student=fast-6'],
+    ['student=fast:heun', 'student=fast:heun'],
+    ['6:student=fast', 'student=fast:6'],
+    ['8:shift=1.50:text=6:gamma=0.5', 'tcd:8:text=6:shift=1.5:gamma=0.5'],
+    ['one-step', 'one-step:1'],
+    ['lcm:4:interval', 'lcm:4:interval'],
   ])('%s is %s', (text, name) => {
     expect(names(text)).toEqual([name]);
     expect(names(name)).toEqual([name]);
@@ -30,7 +33,7 @@ describe('the syntax of methods', () => {
       'heun:6:guided',
       'heun:6:unguided',
     ]);
-    expect(names('6:gamma=0,1')).toEqual(['euler:6:gamma=0', 'euler:6:gamma=1']);
+    expect(names('6:gamma=0,1')).toEqual(['tcd:6:gamma=0', 'tcd:6:gamma=1']);
   });
 
   test.each([
@@ -47,6 +50,8 @@ describe('the syntax of methods', () => {
     'euler:6:8',
     'euler:guided:unguided',
     'gamma=2',
+    'euler:gamma=0.5',
+    'lcm:gamma=0.5',
     'gamma=x',
     'gamma=-0.1',
     'shift=0',
@@ -66,7 +71,7 @@ describe('the syntax of methods', () => {
   });
 
   test('folders of different methods differ', () => {
-    const all = [...parseMethods('euler,heun,multistep:4,6:guided,interval,unguided:gamma=0,1'), single('student=a:4')];
+    const all = [...parseMethods('euler,heun,multistep:4,6:guided,interval,unguided:shift=1,2'), single('student=a:4')];
     expect(new Set(all.map(folderOf)).size).toBe(all.length);
     for (const folder of all.map(folderOf)) expect(folder).toMatch(/^[\w.-]+$/);
   });
@@ -97,14 +102,17 @@ describe('the row beside a method', () => {
 });
 
 test('options of drawing', () => {
-  expect(optionsOf(TEACHER)).toEqual({ steps: 50 });
-  expect(optionsOf(single('6:guided'))).toEqual({ steps: 6, interval: [0, 1] });
+  expect(optionsOf(TEACHER)).toEqual({ steps: 50, solver: 'euler' });
+  expect(optionsOf(single('student=fast'))).toEqual({ student: 'fast' });
+  expect(optionsOf(single('tcd:4:gamma=0.25'))).toEqual({ steps: 4, solver: 'tcd', gamma: 0.25 });
+  expect(optionsOf(single('6:guided'))).toEqual({ steps: 6, solver: 'euler', interval: [0, 1] });
   expect(optionsOf(single('6:interval:text=3:image=1.5:shift=2'))).toEqual({
     steps: 6,
+    solver: 'euler',
     interval: [0.4, 1],
     guidance: 3,
     imageGuidance: 1.5,
     shift: 2,
   });
-  expect(optionsOf(single('6:unguided'))).toEqual({ steps: 6, guidance: 1, imageGuidance: 1 });
+  expect(optionsOf(single('6:unguided'))).toEqual({ steps: 6, solver: 'euler', guidance: 1, imageGuidance: 1 });
 });
