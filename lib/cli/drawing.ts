@@ -20,6 +20,8 @@ export interface DrawFlags extends ModelFlags {
   grid?: number[];
   solver?: SolverName;
   gamma?: number;
+  student?: string;
+  forceGrid?: true;
   size?: { width: number; height: number };
   seed?: number;
   guidance?: number;
@@ -37,7 +39,9 @@ export function addDrawingOptions(command: Command, kind: 'draw' | 'edit'): Comm
   const { steps, shift, guidance, imageGuidance, renorm, renormMin, interval: guided } = DRAW_DEFAULTS[kind];
   command
     .option('-o, --out <file>', 'where the picture goes: .png, .jpg or .webp', 'out.png')
-    .option('--steps <n>', `solver steps (default: ${steps})`, integer(1))
+    .option('--student <name>', 'draw with these distilled weights: a folder of students/ in the model folder')
+    .option('--force-grid', 'let a student run on times that it was not trained for')
+    .option('--steps <n>', `solver steps (default: ${steps}, or the student's)`, integer(1))
     .option('--size <WxH>', `width and height in pixels (default: ${SIZES[kind]})`, size)
     .option('--seed <n>', 'seed of the initial noise (default: a random one, which is reported)', integer(0))
     .option('--shift <s>', `timestep shift: above 1 spends more steps on the noisy end (default: ${shift})`, real(0))
@@ -46,10 +50,16 @@ export function addDrawingOptions(command: Command, kind: 'draw' | 'edit'): Comm
       'instead of --steps and --shift: times that fall from 1 to 0, for example 1,0.75,0',
       times,
     )
-    .addOption(new Option('--solver <name>', 'how the steps are taken (default: euler)').choices(SOLVERS))
+    .addOption(
+      new Option('--solver <name>', "how the steps are taken (default: euler, or the student's)").choices(SOLVERS),
+    )
     .option('--gamma <x>', 'share of fresh noise with --solver tcd: 0 is euler, 1 is lcm (default: 0.3)', real(0, 1))
-    .option('--guidance <scale>', 'how strongly the text guides; 1 is not at all', real(0), guidance)
-    .option('--image-guidance <scale>', 'how strongly the source image guides; 1 is not at all', real(0), imageGuidance)
+    .option('--guidance <scale>', `how strongly the text guides; 1 is not at all (default: ${guidance})`, real(0))
+    .option(
+      '--image-guidance <scale>',
+      `how strongly the source image guides; 1 is not at all (default: ${imageGuidance})`,
+      real(0),
+    )
     .addOption(
       new Option('--interval <lo,hi>', 'times (1 is noise, 0 the picture) at which guidance is on')
         .argParser(interval)
@@ -102,11 +112,11 @@ export async function runDrawing(
 
 async function drawOptions(flags: DrawFlags, bagel: Bagel, signal: AbortSignal): Promise<DrawOptions> {
   const { steps, shift, grid, solver, gamma, size, seed, guidance, imageGuidance, interval } = flags;
-  const { renorm, renormMin, think } = flags;
+  const { student, forceGrid, renorm, renormMin, think } = flags;
   const noise = flags.noise === undefined ? undefined : await readNoise(flags.noise, latentWidth(bagel.config));
   return {
     ...defined({ steps, shift, grid, solver, gamma, size, seed, guidance, imageGuidance, interval }),
-    ...defined({ renorm, renormMin, think, noise }),
+    ...defined({ student, forceGrid, renorm, renormMin, think, noise }),
     signal,
   };
 }

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { HyperBagelError } from '../../errors.js';
 import { throwIfAborted } from '../../io/abort.js';
 import type { ImageSource } from '../../io/image.js';
+import { modelHash } from '../../io/model-hash.js';
 import { openModelFiles } from '../../io/safetensors.js';
 import { Tokenizer } from '../../io/tokenizer.js';
 import { packageRoot } from '../../native/load.js';
@@ -20,6 +21,7 @@ import { type RgbMap, readRgbMap } from './preview.js';
 import { prepareImage, Session } from './session.js';
 import { FileSource, type Float, RandomSource, type WeightSource } from './source.js';
 import { Speculator } from './speculate.js';
+import { Students } from './student.js';
 import { type ExpectedTensor, expectedTensors } from './tensors.js';
 import { WeightLoader } from './weights.js';
 
@@ -42,6 +44,13 @@ export interface AskOptions extends AnswerOptions {
 /** One picture of `drawMany`: drawn from `prompt`, or `image` edited as `prompt` says. */
 export type DrawItem = DrawOptions & { prompt: string; image?: ImageSource | undefined };
 
+/** What a model folder holds besides configuration and weights. */
+interface ModelExtras {
+  folder?: string;
+  tokenizer?: Tokenizer;
+  rgb?: RgbMap | undefined;
+}
+
 /** Contexts of the model's longest sequence that the default cache holds. */
 const DEFAULT_CONTEXTS = 4;
 /** Share of the free memory that the default cache may take. */
@@ -63,7 +72,12 @@ export class Bagel {
   readonly #speculator: Speculator;
   readonly #painter: Painter;
 
-  private constructor(model: BagelModel, rgb: RgbMap | undefined) {
+  /** @internal */
+  readonly studentsOf: Students;
+  readonly #folder: string | undefined;
+  #hash: Promise<string> | undefined;
+
+  private constructor(model: BagelModel, { rgb, folder }: ModelExtras) {
     this.model = model;
     this.config = model.config;
     this.dtype = model.dtype;
@@ -71,6 +85,8 @@ export class Bagel {
     this.#decoders = new Decoders(model);
     this.#speculator = new Speculator(model.vocabulary);
     this.#painter = new Painter(model, this.#decoders, rgb);
+    this.#folder = folder;
+    this.studentsOf = new Students(model, folder, async () => (await this.modelHash()) as string);
   }
 
   /**
@@ -103,12 +119,12 @@ export class Bagel {
       });
     }
     const stored = (tensor: ExpectedTensor) =>
-      parts[tensor.file].tensors.get(tensor.name)?.dtype === 'F32' ? 'f32' : 'bf16';
+      parts[tensor.file as keyof typeof parts].tensors.get(tensor.name)?.dtype === 'F32' ? 'f32' : 'bf16';
     return Bagel.#build(
       config,
       dtype,
       stored,
-      { tokenizer, rgb: await readRgbMap(folder, config) },
+      { folder, tokenizer, rgb: await readRgbMap(folder, config) },
       options,
       (cx, expected) => new FileSource(cx, parts, expected),
     );
@@ -133,10 +149,11 @@ export class Bagel {
     config: BagelConfig,
     dtype: Float,
     stored: (tensor: ExpectedTensor) => Float,
-    { tokenizer, rgb }: { tokenizer?: Tokenizer; rgb?: RgbMap | undefined },
+    extras: ModelExtras,
     options: LoadOptions,
     open: (cx: Context, expected: ExpectedTensor[]) => WeightSource,
   ): Promise<Bagel> {
+    const { tokenizer } = extras;
     const expected = expectedTensors(config);
     let weightBytes = 0;
     for (const tensor of expected) {
@@ -160,7 +177,7 @@ export class Bagel {
         options.onProgress?.({ phase: 'weights', loaded: weightBytes, total: weightBytes });
         const last = config.llm.vocab - 1;
         const special = tokenizer ?? { bos: last - 3, eos: last - 2, visionStart: last - 1, visionEnd: last };
-        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }), rgb);
+        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }), extras);
       } finally {
         source.close();
       }
@@ -168,6 +185,27 @@ export class Bagel {
       await cx.dispose();
       throw error;
     }
+  }
+
+  /** Identifies the weights: see `modelHash`. Undefined for a model of random weights. */
+  async modelHash(): Promise<string | undefined> {
+    if (this.#folder === undefined) return undefined;
+    this.#hash ??= modelHash(this.#folder);
+    return this.#hash;
+  }
+
+  /** Names of the students in the model's folder: what `student` of draw and edit takes. */
+  students(): Promise<string[]> {
+    return this.studentsOf.list();
+  }
+
+  /**
+   * Loads a student now rather than at its first use.
+   *
+   * @throws HyperBagelError BAD_OPTION when there is none of that name, BAD_MODEL, OUT_OF_MEMORY, IO
+   */
+  async loadStudent(name: string): Promise<void> {
+    await this.studentsOf.get(name);
   }
 
   /** Opens a conversation. */
@@ -238,8 +276,8 @@ export class Bagel {
     const { image, prompt, size } = item;
     checkText(image === undefined ? 'prompt' : 'instruction', prompt);
     if (image === undefined && size) latentGrid(this.config, size);
-    if (item.student !== undefined) throw new HyperBagelError('NOT_SUPPORTED', 'students cannot be loaded yet');
-    return checkDrawing(item, image === undefined ? 'draw' : 'edit', undefined);
+    const student = item.student === undefined ? undefined : await this.studentsOf.get(item.student);
+    return checkDrawing(item, image === undefined ? 'draw' : 'edit', student);
   }
 
   async #job(item: DrawItem, settings: DrawSettings): Promise<PictureJob> {

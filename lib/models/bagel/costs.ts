@@ -1,7 +1,7 @@
 import { resizeRule } from '../../io/resize.js';
 import { BYTES } from '../../tensor/dtype.js';
 import { type BagelConfig, latentGrid } from './config.js';
-import { autoencoderPlan, expectedTensors, GEN } from './tensors.js';
+import { autoencoderPlan, type ExpectedTensor, expectedTensors, GEN } from './tensors.js';
 
 /** The least work that one step can do: multiply-adds count as 2 flops, bytes are those that must cross memory once. */
 export interface StepCost {
@@ -108,7 +108,7 @@ function countParameters(config: BagelConfig): ModelCosts['parameters'] {
   return { ...parts, total };
 }
 
-function partOf(name: string, file: 'ema' | 'ae'): Exclude<keyof ModelCosts['parameters'], 'total'> {
+function partOf(name: string, file: ExpectedTensor['file']): Exclude<keyof ModelCosts['parameters'], 'total'> {
   if (file === 'ae') return 'autoencoder';
   if (name.startsWith('vit_model.')) return 'vision';
   if (/embed_tokens|lm_head/.test(name)) return 'vocabulary';

@@ -33,10 +33,15 @@ export class FileSource implements WeightSource {
   readonly #files = new Map<string, MappedFile>();
   readonly #places = new Map<string, { path: string; offset: number; dtype: Float; shape: readonly number[] }>();
 
-  constructor(context: Context, parts: { ema: ModelFiles; ae: ModelFiles }, expected: readonly ExpectedTensor[]) {
+  constructor(
+    context: Context,
+    parts: { [file in ExpectedTensor['file']]?: ModelFiles },
+    expected: readonly ExpectedTensor[],
+  ) {
     this.#context = context;
     for (const tensor of expected) {
       const files = parts[tensor.file];
+      if (!files) throw new HyperBagelError('INTERNAL', `no files for "${tensor.name}"`, { operand: tensor.name });
       const entry = files.tensors.get(tensor.name);
       const bad = (problem: string, wanted: string, got: string) =>
         new HyperBagelError('BAD_MODEL', `${files.files[entry?.file ?? 0]}: tensor "${tensor.name}" ${problem}`, {
@@ -56,6 +61,10 @@ export class FileSource implements WeightSource {
     for (const { path } of this.#places.values()) {
       if (!this.#files.has(path)) this.#files.set(path, new MappedFile(path));
     }
+  }
+
+  has(name: string): boolean {
+    return this.#places.has(name);
   }
 
   dtype(name: string): Float {
@@ -86,7 +95,7 @@ export class RandomSource implements WeightSource {
   readonly #context: Context;
   readonly #seed: Tensor<'i32'>;
   readonly #dtype: Float;
-  readonly #shapes: Map<string, { shape: readonly number[]; number: number; file: 'ema' | 'ae' }>;
+  readonly #shapes: Map<string, { shape: readonly number[]; number: number; file: ExpectedTensor['file'] }>;
 
   constructor(context: Context, expected: readonly ExpectedTensor[], seed: number, dtype: Float) {
     this.#context = context;

@@ -4,7 +4,7 @@ import { latentWidth } from './config.js';
 /** A tensor that a checkpoint must hold, under its public name. */
 export interface ExpectedTensor {
   name: string;
-  file: 'ema' | 'ae';
+  file: 'ema' | 'ae' | 'gen';
   shape: readonly number[];
 }
 
@@ -26,6 +26,25 @@ export function expectedTensors(config: BagelConfig): ExpectedTensor[] {
 
 /** Names of the second expert's twins end like this. */
 export const GEN = '_moe_gen';
+
+/** Embedders of the guidance scales, which only students have. */
+export const SCALE_EMBEDDERS = { text: 'text_scale_embedder', image: 'image_scale_embedder' } as const;
+
+/**
+ * Every tensor of a student: the generation expert, the latent projections and the time embedder under the model's own names, and
+ * an embedder of each guidance scale, shaped as the time embedder.
+ */
+export function generationTensors(config: BagelConfig): ExpectedTensor[] {
+  const own = expectedTensors(config).filter(
+    ({ name, file }) => file === 'ema' && (name.includes(GEN) || /^(time_embedder|vae2llm|llm2vae)\./.test(name)),
+  );
+  const scales = own
+    .filter(({ name }) => name.startsWith('time_embedder.'))
+    .flatMap(({ name, shape }) =>
+      Object.values(SCALE_EMBEDDERS).map((embedder) => ({ name: name.replace('time_embedder', embedder), shape })),
+    );
+  return [...own, ...scales].map(({ name, shape }) => ({ name, shape, file: 'gen' }));
+}
 
 function languageTensors({ llm }: BagelConfig): ExpectedTensor[] {
   const list: ExpectedTensor[] = [];

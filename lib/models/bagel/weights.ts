@@ -3,7 +3,7 @@ import { throwIfAborted } from '../../io/abort.js';
 import type { Context } from '../../tensor/context.js';
 import type { BagelConfig } from './config.js';
 import type { Float, FloatTensor, WeightSource } from './source.js';
-import { autoencoderPlan, GEN } from './tensors.js';
+import { autoencoderPlan, GEN, SCALE_EMBEDDERS } from './tensors.js';
 
 /** A matrix in the packed layout and its bias. */
 export interface LinearWeights {
@@ -87,6 +87,16 @@ export interface EmbedderWeights {
   fc2: LinearWeights;
 }
 
+/** What the denoise forwards run on apart from the understanding expert. */
+export interface GenerationWeights {
+  layers: ExpertWeights[];
+  norm: FloatTensor;
+  time: EmbedderWeights;
+  scales: { text: EmbedderWeights; image: EmbedderWeights };
+  vae2llm: LinearWeights;
+  llm2vae: LinearWeights;
+}
+
 export interface BagelWeights {
   embedTokens: FloatTensor;
   layers: LayerWeights[];
@@ -102,6 +112,17 @@ export interface BagelWeights {
   vitPositions: FloatTensor;
   vit: { patch: LinearWeights; positions: FloatTensor; layers: VisionLayerWeights[]; postNorm: NormWeights };
   vae: AutoencoderWeights;
+}
+
+/** A model's weights with a student's in place of those that denoise. The understanding expert is the model's own. */
+export function withGeneration(base: BagelWeights, generation: GenerationWeights): BagelWeights {
+  const { layers, norm, ...rest } = generation;
+  return {
+    ...base,
+    ...rest,
+    layers: base.layers.map(({ und }, i) => ({ und, gen: layers[i] as ExpertWeights })),
+    norm: { und: base.norm.und, gen: norm },
+  };
 }
 
 /**
@@ -135,7 +156,7 @@ export class WeightLoader {
     const lmHead = await this.#group(() => this.#packed([`${lm}.lm_head.weight`]));
     const rest = await this.#group(() => ({
       norm: { und: this.#own(`${lm}.model.norm.weight`), gen: this.#own(`${lm}.model.norm${GEN}.weight`) },
-      time: { fc1: this.#linear('time_embedder.mlp.0'), fc2: this.#linear('time_embedder.mlp.2') },
+      time: this.#embedder('time_embedder'),
       vae2llm: this.#linear('vae2llm'),
       llm2vae: this.#linear('llm2vae'),
       latentPositions: this.#own('latent_pos_embed.pos_embed'),
@@ -149,6 +170,29 @@ export class WeightLoader {
     }));
     const vae = await this.#group(() => this.#autoencoder(config));
     return { embedTokens, layers, lmHead, ...rest, vit: { ...eyes, layers: visionLayers }, vae };
+  }
+
+  /** A student's weights; the source has the tensors of `generationTensors`. */
+  async loadGeneration(config: BagelConfig): Promise<GenerationWeights> {
+    const lm = 'language_model.model';
+    const layers: ExpertWeights[] = [];
+    for (let i = 0; i < config.llm.layers; i++) {
+      layers.push(await this.#group(() => this.#expert(`${lm}.layers.${i}`, GEN)));
+    }
+    return {
+      layers,
+      ...(await this.#group(() => ({
+        norm: this.#own(`${lm}.norm${GEN}.weight`),
+        time: this.#embedder('time_embedder'),
+        scales: { text: this.#embedder(SCALE_EMBEDDERS.text), image: this.#embedder(SCALE_EMBEDDERS.image) },
+        vae2llm: this.#linear('vae2llm'),
+        llm2vae: this.#linear('llm2vae'),
+      }))),
+    };
+  }
+
+  #embedder(name: string): EmbedderWeights {
+    return { fc1: this.#linear(`${name}.mlp.0`), fc2: this.#linear(`${name}.mlp.2`) };
   }
 
   async #group<T>(build: () => T): Promise<T> {
