@@ -22,6 +22,7 @@ Napi::Value describe_contracts(const Napi::CallbackInfo& info) {
     op.Set("summary", c.summary);
     op.Set("formula", c.formula);
     op.Set("liveDim", c.live_dim ? Napi::Value(Napi::String::New(env, c.live_dim)) : env.Null());
+    op.Set("cpuOnly", c.cpu_only ? Napi::Value(Napi::String::New(env, c.cpu_only)) : env.Null());
     Napi::Array operands = Napi::Array::New(env, c.operand_count);
     for (size_t j = 0; j < c.operand_count; ++j) {
       const Operand& o = c.operands[j];

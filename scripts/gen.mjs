@@ -14,6 +14,8 @@ const camel = (name) => name.replace(/_([a-z0-9])/g, (_, c) => c.toUpperCase());
 const pascal = (name) => camel(name).replace(/^./, (c) => c.toUpperCase());
 const union = (names) => names.map((n) => `'${n}'`).join(' | ');
 
+const cpuOnly = (op) => (op.cpuOnly ? ` On the \`cpu\` backend only: ${op.cpuOnly}.` : '');
+
 function errorCodes() {
   const list = readFileSync(path.join(root, 'csrc/core/error_codes.def'), 'utf8');
   const codes = [...list.matchAll(/^HB_ERROR\((\w+),/gm)].map((m) => m[1]);
@@ -108,7 +110,7 @@ ${fields.join('\n')}
 }
 
 /**
- * ${op.summary}
+ * ${op.summary}${cpuOnly(op)}
  *
  * \`${op.formula}\`
  *${docs ? `\n * Returns\n${docs}\n *` : ''}
@@ -153,7 +155,7 @@ function opsPage() {
     return [
       `## ${camel(op.name)}`,
       '',
-      `${op.summary}${op.liveDim ? ` Rows (dim ${op.liveDim}) are live up to \`rows\`.` : ''}`,
+      `${op.summary}${op.liveDim ? ` Rows (dim ${op.liveDim}) are live up to \`rows\`.` : ''}${cpuOnly(op)}`,
       '',
       '```text',
       op.formula.replaceAll('; ', '\n'),

@@ -40,6 +40,8 @@ size_t penalize_workspace(const Penalize& a, int workers);
 size_t tree_build_workspace(const TreeBuild& a, int workers);
 size_t sample_workspace(const Sample& a, int workers);
 size_t draft_topk_workspace(const DraftTopk& a, int workers);
+size_t filtered_softmax_workspace(const FilteredSoftmax& a, int workers);
+size_t classic_verify_workspace(const ClassicVerify& a, int workers);
 size_t rope_table_workspace(const RopeTable& a, int workers);
 size_t time_embedding_workspace(const TimeEmbedding& a, int workers);
 size_t guided_update_workspace(const GuidedUpdate& a, int workers);

@@ -51,6 +51,8 @@ constexpr Table make() {
   HB_K(draft_extend, DraftExtend);
   HB_W(draft_topk, DraftTopk);
   HB_K(draft_expand, DraftExpand);
+  HB_W(filtered_softmax, FilteredSoftmax);
+  HB_W(classic_verify, ClassicVerify);
 #undef HB_K
 #undef HB_W
   return t;

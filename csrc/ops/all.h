@@ -1,5 +1,6 @@
 #pragma once
 #include "ops/cast.h"
+#include "ops/classic_verify.h"
 #include "ops/concat_columns.h"
 #include "ops/concat_rows.h"
 #include "ops/conv2d.h"
@@ -12,6 +13,7 @@
 #include "ops/embed_add.h"
 #include "ops/embedding.h"
 #include "ops/emit.h"
+#include "ops/filtered_softmax.h"
 #include "ops/group_norm.h"
 #include "ops/guided_update.h"
 #include "ops/increment.h"
@@ -55,6 +57,8 @@
   X(tree_verify, TreeVerify)               \
   X(kv_commit, KvCommit)                   \
   X(penalize, Penalize)                    \
+  X(filtered_softmax, FilteredSoftmax)     \
+  X(classic_verify, ClassicVerify)         \
   X(emit, Emit)                            \
   X(increment, Increment)                  \
   X(time_embedding, TimeEmbedding)         \

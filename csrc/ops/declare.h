@@ -50,6 +50,12 @@ constexpr Contract contract(const char* name, const char* summary, const char* f
   return {name, summary, formula, operands, O, nullptr, 0, sizeof(X), rules, cost, live_dim};
 }
 
+/// Says that an op is for the CPU alone, and why.
+constexpr Contract on_cpu_only(Contract c, const char* reason) {
+  c.cpu_only = reason;
+  return c;
+}
+
 /// Sets an Out operand's dims from a rule.
 template <class... D>
 void set_dims(TensorView& t, D... dims) {

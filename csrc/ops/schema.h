@@ -57,6 +57,8 @@ struct Contract {
   Cost (*cost)(const void* args);
   /// The live dim: rows at or beyond the count in operand `rows` are neither read nor written. Null when there is none.
   const char* live_dim;
+  /// Why no other backend will have it, or null: every backend should. docs/ops.md prints it.
+  const char* cpu_only = nullptr;
 };
 
 #define HB_AT(type, member) offsetof(type, member)

@@ -705,6 +705,88 @@ export function penalize(cx: Context, args: PenalizeArgs): void {
   );
 }
 
+export interface FilteredSoftmaxArgs {
+  /** [N V]: scores. */
+  logits: Tensor<'f32'>;
+  /** [N]: sequence of each row, whose settings it takes; clamped to [0, B). */
+  seq: Tensor<'i32'>;
+  /** [B]: as in sample: 0 (or less, or NaN) puts all on the largest. */
+  temperature: Tensor<'f32'>;
+  /** [B]: as in sample. */
+  topK: Tensor<'i32'>;
+  /** [B]: as in sample. */
+  topP: Tensor<'f32'>;
+  /** [B]: as in sample. */
+  minP: Tensor<'f32'>;
+  /** [1]: live rows: rows at or beyond this count are neither read nor written. */
+  rows?: Tensor<'i32'> | undefined;
+}
+
+/**
+ * The law that sample draws from: probabilities after temperature, top-k, top-p and min-p. On the `cpu` backend only: it serves classic_verify.
+ *
+ * `out = e^((logit - largest logit) / temperature) over the kept ids, divided by its sum. A row with NaN or +inf, or of -inf only, sets the not-a-number flag; all of it goes to the lowest id of its largest number (0 without one)`
+ *
+ * Returns
+ * - `out` [N V]: probabilities; 0 for ids that the filters drop.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function filteredSoftmax(cx: Context, args: FilteredSoftmaxArgs): Tensor<'f32'> {
+  return cx.run(
+    18,
+    [args.logits, args.seq, args.temperature, args.topK, args.topP, args.minP, args.rows],
+    [],
+  )[0] as Tensor<'f32'>;
+}
+
+export interface ClassicVerifyArgs {
+  /** [N V]: the target's law after each node, as weights; entries that are NaN, negative or infinite count as 0 and set the not-a-number flag, and so does a row without weight, which acts as all on id 0. */
+  target: Tensor<'f32'>;
+  /** [N V]: the law that a node's token was drawn from, given all that was drawn before it, as weights (likewise; a node whose row has no weight is passed over); absent: no token was drawn. */
+  draft?: Tensor<'f32'> | undefined;
+  /** [N]: 0: the node's token was chosen without chance and its row of draft is not read; absent: all were drawn. */
+  drawn?: Tensor<'i32'> | undefined;
+  /** [N]: token of each node; that of a root is not read. */
+  token: Tensor<'i32'>;
+  /** [N]: parent of each node, counted from its tree's root, which is 0; parents precede children, siblings are tested in order. A node with another parent, or with a token outside [0, V), is passed over with all below it, and sets the clamp flag. */
+  parent: Tensor<'i32'>;
+  /** [F]: first node of each tree, then the number of nodes: B + 1 entries, clamped to [0, N]; a tree that would end before it begins is empty, and nodes beyond a tree's 128th are passed over. Both set the clamp flag. */
+  first: Tensor<'i32'>;
+  /** [B 2]: low and high half of the 64-bit seed. */
+  seed: Tensor<'i32'>;
+  /** [B]: index in the answer of the first token that this round can give. */
+  position: Tensor<'i32'>;
+  /** [N]: take the place of the generator's, in [0, 1): a node's decides about it, a root's draws the last token; others are clamped. */
+  coins?: Tensor<'f32'> | undefined;
+  /** leaves first by the weight of their paths, on a chain block verification; or token by token from the root; default traversal. */
+  mode?: 'traversal' | 'token' | undefined;
+}
+
+/**
+ * Verifies drawn draft trees so that what is emitted has the law of plain sampling; for its tokens see tree_verify. On the `cpu` backend only: a classic law needs the drafts' laws and several passes over the vocabulary; devices verify by exact match.
+ *
+ * `p, r: rows of target and draft divided by their sums, r all on the token where it was not drawn; u: coins; a, b of the root: 1, p. traversal (arXiv 2505.12398; on a chain arXiv 2403.10444): a child x of a node enters with a_x = min(a b(x) / r(x), 1), b_x = p_x; leaves first: accepted with its path if u < a; else its parent's R = max(a b - r, 0), Z = sum R, b = R / Z, a = Z / (Z + 1 - a), and the next child enters; token (arXiv 2211.17192, over siblings arXiv 2305.09781): a child x is accepted if u < min(b(x) / r(x), 1), else b = max(b - r, 0) / Z; next = first id whose cumulated b of the last accepted node is above u; never one with b = 0; u = (w0 2^20 + w1 / 2^12 + 0.5) 2^-52, w of Philox4x32-10, key = seed, counter = (node, position, purpose accept << 24, 0), for the token (0, position, purpose residual << 24, 0)`
+ *
+ * Returns
+ * - `path` [B 128]: accepted nodes, counted from the root, which is the first; -1 behind them.
+ * - `accepted` [B]: how many: the tokens that the round gave, the last one among them; 0 for a tree without nodes.
+ * - `next` [B]: the token after the path; -1 for a tree without nodes.
+ *
+ * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
+ */
+export function classicVerify(
+  cx: Context,
+  args: ClassicVerifyArgs,
+): { path: Tensor<'i32'>; accepted: Tensor<'i32'>; next: Tensor<'i32'> } {
+  const [path, accepted, next] = cx.run(
+    19,
+    [args.target, args.draft, args.drawn, args.token, args.parent, args.first, args.seed, args.position, args.coins],
+    [choiceNumber(args.mode, ['traversal', 'token'])],
+  );
+  return { path: path as Tensor<'i32'>, accepted: accepted as Tensor<'i32'>, next: next as Tensor<'i32'> };
+}
+
 export interface EmitArgs<T extends 'f32' | 'bf16' | 'i32' | 'u8'> {
   /** any shape: bytes that the host gets. */
   payload: Tensor<T>;
@@ -722,7 +804,7 @@ export interface EmitArgs<T extends 'f32' | 'bf16' | 'i32' | 'u8'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function emit<T extends 'f32' | 'bf16' | 'i32' | 'u8'>(cx: Context, args: EmitArgs<T>): void {
-  cx.run(18, [args.payload, args.when], [args.channel]);
+  cx.run(20, [args.payload, args.when], [args.channel]);
 }
 
 export interface IncrementArgs {
@@ -740,7 +822,7 @@ export interface IncrementArgs {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function increment(cx: Context, args: IncrementArgs): void {
-  cx.run(19, [args.x], [args.by]);
+  cx.run(21, [args.x], [args.by]);
 }
 
 export interface TimeEmbeddingArgs<T extends 'f32', O extends 'f32' | 'bf16' = T> {
@@ -770,7 +852,7 @@ export function timeEmbedding<T extends 'f32', O extends 'f32' | 'bf16' = T>(
   cx: Context,
   args: TimeEmbeddingArgs<T, O>,
 ): Tensor<NoInfer<O>> {
-  return cx.run(20, [args.times, args.step], [args.dim, args.column, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
+  return cx.run(22, [args.times, args.step], [args.dim, args.column, dtypeNumber(args.dtype)])[0] as Tensor<NoInfer<O>>;
 }
 
 export interface GuidedUpdateArgs {
@@ -814,7 +896,7 @@ export function guidedUpdate(
   args: GuidedUpdateArgs,
 ): { velocity: Tensor<'f32'>; denoised?: Tensor<'f32'> | undefined } {
   const [velocity, denoised] = cx.run(
-    21,
+    23,
     [args.x, args.v, args.vText, args.vImage, args.previous, args.noise, args.schedule, args.step, args.images],
     [choiceNumber(args.renorm, ['global', 'channel', 'text_channel']), args.denoise],
   );
@@ -857,7 +939,7 @@ export function philoxNormal<O extends 'f32' | 'bf16' = 'f32'>(
   args: PhiloxNormalArgs<O>,
 ): Tensor<NoInfer<O>> {
   return cx.run(
-    22,
+    24,
     [args.seed, args.position, args.images],
     [args.rowsCount, args.columns, args.purpose, args.mean, args.deviation, dtypeNumber(args.dtype)],
   )[0] as Tensor<NoInfer<O>>;
@@ -897,7 +979,7 @@ export function conv2d<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16', B ext
   args: Conv2dArgs<T, W, B>,
 ): Tensor<T> {
   return cx.run(
-    23,
+    25,
     [args.x, args.weight, args.bias, args.residual],
     [args.kernel, args.stride, args.padBegin, args.padEnd],
   )[0] as Tensor<T>;
@@ -919,7 +1001,7 @@ export interface ConvWeightArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function convWeight<T extends 'f32' | 'bf16'>(cx: Context, args: ConvWeightArgs<T>): Tensor<T> {
-  return cx.run(24, [args.weight], [])[0] as Tensor<T>;
+  return cx.run(26, [args.weight], [])[0] as Tensor<T>;
 }
 
 export interface GroupNormArgs<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'> {
@@ -952,7 +1034,7 @@ export function groupNorm<T extends 'f32' | 'bf16', W extends 'f32' | 'bf16'>(
   args: GroupNormArgs<T, W>,
 ): Tensor<T> {
   return cx.run(
-    25,
+    27,
     [args.x, args.weight, args.bias],
     [args.groups, args.eps, choiceNumber(args.activation, ['none', 'swish'])],
   )[0] as Tensor<T>;
@@ -976,7 +1058,7 @@ export interface UpsampleNearestArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function upsampleNearest<T extends 'f32' | 'bf16'>(cx: Context, args: UpsampleNearestArgs<T>): Tensor<T> {
-  return cx.run(26, [args.x], [args.factor])[0] as Tensor<T>;
+  return cx.run(28, [args.x], [args.factor])[0] as Tensor<T>;
 }
 
 export interface PatchifyArgs<T extends 'f32' | 'bf16'> {
@@ -997,7 +1079,7 @@ export interface PatchifyArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function patchify<T extends 'f32' | 'bf16'>(cx: Context, args: PatchifyArgs<T>): Tensor<T> {
-  return cx.run(27, [args.x], [args.patch])[0] as Tensor<T>;
+  return cx.run(29, [args.x], [args.patch])[0] as Tensor<T>;
 }
 
 export interface UnpatchifyArgs<T extends 'f32' | 'bf16'> {
@@ -1024,7 +1106,7 @@ export interface UnpatchifyArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function unpatchify<T extends 'f32' | 'bf16'>(cx: Context, args: UnpatchifyArgs<T>): Tensor<T> {
-  return cx.run(28, [args.x], [args.patch, args.height, args.scale, args.shift])[0] as Tensor<T>;
+  return cx.run(30, [args.x], [args.patch, args.height, args.scale, args.shift])[0] as Tensor<T>;
 }
 
 export interface NormalizePixelsArgs {
@@ -1043,7 +1125,7 @@ export interface NormalizePixelsArgs {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function normalizePixels(cx: Context, args: NormalizePixelsArgs): Tensor<'f32'> {
-  return cx.run(29, [args.x], [])[0] as Tensor<'f32'>;
+  return cx.run(31, [args.x], [])[0] as Tensor<'f32'>;
 }
 
 export interface DenormalizePixelsArgs<T extends 'f32' | 'bf16'> {
@@ -1062,7 +1144,7 @@ export interface DenormalizePixelsArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function denormalizePixels<T extends 'f32' | 'bf16'>(cx: Context, args: DenormalizePixelsArgs<T>): Tensor<'u8'> {
-  return cx.run(30, [args.x], [])[0] as Tensor<'u8'>;
+  return cx.run(32, [args.x], [])[0] as Tensor<'u8'>;
 }
 
 export interface VaeLatentArgs<T extends 'f32' | 'bf16'> {
@@ -1087,7 +1169,7 @@ export interface VaeLatentArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function vaeLatent<T extends 'f32' | 'bf16'>(cx: Context, args: VaeLatentArgs<T>): Tensor<T> {
-  return cx.run(31, [args.moments, args.noise], [args.scale, args.shift])[0] as Tensor<T>;
+  return cx.run(33, [args.moments, args.noise], [args.scale, args.shift])[0] as Tensor<T>;
 }
 
 export interface ConcatColumnsArgs<T extends 'f32' | 'bf16'> {
@@ -1112,7 +1194,7 @@ export interface ConcatColumnsArgs<T extends 'f32' | 'bf16'> {
  * @throws HyperBagelError BAD_DTYPE, BAD_SHAPE, BAD_DEVICE, BAD_OPTION, DISPOSED at the call
  */
 export function concatColumns<T extends 'f32' | 'bf16'>(cx: Context, args: ConcatColumnsArgs<T>): Tensor<T> {
-  return cx.run(32, [args.a, args.b, args.c, args.rows], [])[0] as Tensor<T>;
+  return cx.run(34, [args.a, args.b, args.c, args.rows], [])[0] as Tensor<T>;
 }
 
 export interface DraftExtendArgs {
@@ -1167,7 +1249,7 @@ export function draftExtend(
   live: Tensor<'i32'>;
 } {
   const [source, token, seq, position, slot, visible, rows, last, lastSeq, live] = cx.run(
-    33,
+    35,
     [args.target, args.path, args.accepted, args.first, args.positions, args.slots, args.finished],
     [],
   );
@@ -1221,7 +1303,7 @@ export interface DraftTopkArgs {
  */
 export function draftTopk(cx: Context, args: DraftTopkArgs): { token: Tensor<'i32'>; value: Tensor<'f32'> } {
   const [token, value] = cx.run(
-    34,
+    36,
     [args.logits, args.seq, args.temperature, args.seed, args.output, args.ids, args.rows],
     [args.k, args.depth, args.beta],
   );
@@ -1312,7 +1394,7 @@ export function draftExpand(
     nextReached,
     nextRows,
   ] = cx.run(
-    35,
+    37,
     [
       args.token,
       args.value,

@@ -60,6 +60,8 @@ export interface OpContract {
   formula: string;
   /** The named dim whose live count is data in operand `rows`, or null. */
   liveDim: string | null;
+  /** Why no backend but the CPU's will have it, or null: every backend should. */
+  cpuOnly: string | null;
   operands: OperandContract[];
   attributes: AttributeContract[];
 }

@@ -1,28 +1,18 @@
-import type { OpCases, Rng } from '../kit/cases.js';
-import { counts, normals, operand, values } from '../kit/cases.js';
+import { counts, type OpCases, operand } from '../kit/cases.js';
 import { exponential, philox } from '../kit/philox.js';
-
-/** What a row asks for; filters are off by default. */
-interface Ask {
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-}
-
-type Logits = (rng: Rng, n: number, v: number) => ArrayLike<number>;
-
-const spread =
-  (scale: number): Logits =>
-  (rng, n, v) =>
-    normals(rng, 'f32', [n, v], { scale }).data;
-/** Few different values, so that most of the ranking is ties. */
-const steps =
-  (count: number): Logits =>
-  (rng, n, v) =>
-    Float64Array.from({ length: n * v }, () => Math.floor(rng() * count));
-/** Normal logits of which most are masked. */
-const masked: Logits = (rng, n, v) => Float64Array.from(spread(3)(rng, n, v), (x) => (rng() < 0.9 ? -Infinity : x));
+import {
+  type Ask,
+  brokenRows,
+  keptIds,
+  type Logits,
+  liveRows,
+  masked,
+  type Rows,
+  sequenceOf,
+  settingOperands,
+  spread,
+  steps,
+} from '../kit/sampling.js';
 
 function one(
   name: string,
@@ -30,53 +20,26 @@ function one(
   v: number,
   asks: Ask[],
   logits: Logits,
-  { rows, seq = asks.map((_, i) => i) }: { rows?: number; seq?: number[] } = {},
+  rows: Rows = {},
 ): OpCases['cases'][number] {
-  const n = seq.length;
-  const b = asks.length;
-  const column = (pick: (ask: Ask) => number) => values('f32', [b], asks.map(pick));
+  const n = rows.seq?.length ?? asks.length;
   return {
     name,
     tags: [tag],
-    dims: { N: n, V: v, B: b },
-    build: (rng) => ({
-      operands: {
-        logits: values('f32', [n, v], logits(rng, n, v)),
-        seq: counts(seq),
-        temperature: column((ask) => ask.temperature ?? 1),
-        top_k: counts(asks.map((ask) => ask.topK ?? 0)),
-        top_p: column((ask) => ask.topP ?? 1),
-        min_p: column((ask) => ask.minP ?? 0),
-        seed: counts(
-          asks.flatMap(() => [Math.floor(rng() * 2 ** 32) | 0, Math.floor(rng() * 2 ** 32) | 0]),
-          [b, 2],
-        ),
-        position: counts(seq.map(() => Math.floor(rng() * 4096))),
-        ...(rows === undefined ? {} : { rows: counts([rows]) }),
-      },
-      attributes: {},
-    }),
+    dims: { N: n, V: v, B: asks.length },
+    build: (rng) => {
+      const operands = settingOperands(rng, v, asks, logits, rows);
+      const seed = asks.flatMap(() => [Math.floor(rng() * 2 ** 32) | 0, Math.floor(rng() * 2 ** 32) | 0]);
+      operands.seed = counts(seed, [asks.length, 2]);
+      operands.position = counts(Array.from({ length: n }, () => Math.floor(rng() * 4096)));
+      return { operands, attributes: {} };
+    },
   };
 }
 
 const times = (n: number, ask: Ask): Ask[] => Array.from({ length: n }, () => ask);
 
-/** A row with one special element among ordinary ones, or filled with one value. */
-function broken(): OpCases['cases'][number] {
-  const rows: ((i: number) => number)[] = [
-    (i) => (i === 3 ? NaN : i % 5),
-    (i) => (i === 3 || i === 9 ? Infinity : i % 5),
-    () => -Infinity,
-    () => NaN,
-    (i) => (i < 2 ? NaN : -Infinity),
-    (i) => (i === 0 ? NaN : 7),
-    (i) => i % 5,
-  ];
-  const fill: Logits = (_rng, n, v) =>
-    Float64Array.from({ length: n * v }, (_, i) => (rows[Math.floor(i / v)] ?? (() => 0))(i % v));
-  const asks = rows.map((_, i): Ask => ({ temperature: i % 2 === 0 ? 0 : 1, topK: 4 }));
-  return one('NaN, infinite and fully masked rows', 'edge', 70, asks, fill);
-}
+const broken = brokenRows();
 
 export const cases: OpCases = {
   op: 'sample',
@@ -181,7 +144,7 @@ export const cases: OpCases = {
       [{}, { topK: 500 }, { topP: 0.999 }, { minP: 0.01 }, { temperature: 0 }, { temperature: Infinity }],
       masked,
     ),
-    broken(),
+    one('NaN, infinite and fully masked rows', 'edge', 70, broken.asks, broken.logits),
     one('one token', 'edge', 1, [{ temperature: 0 }, {}, { topK: 1 }, { topP: 0.1 }], spread(1)),
     one('one more than a chunk', 'edge', 65, times(4, { topK: 7, topP: 0.7 }), spread(1)),
     one('one more than a segment', 'edge', 8193, [{}, { topK: 1024 }, { topP: 0.5 }], spread(1)),
@@ -214,46 +177,14 @@ export const cases: OpCases = {
     ),
   ],
   oracle({ operands }) {
-    const logits = operand(operands, 'logits');
-    const [n = 0, v = 0] = logits.shape;
+    const n = operand(operands, 'logits').shape[0] as number;
     const number = (name: string, i: number) => operand(operands, name).data[i] as number;
-    const live = operands.rows ? Math.min(n, Number(operands.rows.data[0])) : n;
-    const batch = operand(operands, 'temperature').data.length;
     const token = new Float64Array(n);
-    for (let row = 0; row < live; row++) {
-      const x = logits.data.subarray(row * v, (row + 1) * v);
-      let largest = -Infinity;
-      let ordinary = true;
-      for (const l of x) {
-        if (l > largest) largest = l;
-        if (Number.isNaN(l)) ordinary = false;
-      }
-      const seq = Math.min(Math.max(number('seq', row), 0), batch - 1);
-      const temperature = number('temperature', seq);
-      if (!ordinary || !Number.isFinite(largest) || !(temperature > 0)) {
-        token[row] = Math.max(0, x.indexOf(largest as never));
-        continue;
-      }
-      const scaled = Float64Array.from(x, (l) => (l === largest ? 0 : (l - largest) / Math.min(temperature, 3.4e38)));
-      let kept = Array.from({ length: v }, (_, id) => id);
-      const topK = number('top_k', seq);
-      const topP = number('top_p', seq);
-      const minP = number('min_p', seq);
-      if ((topK > 0 && topK < v) || topP < 1) kept.sort((a, b) => (x[b] as number) - (x[a] as number) || a - b);
-      if (topK > 0) kept = kept.slice(0, topK);
-      if (topP < 1) {
-        let total = 0;
-        for (const id of kept) total += Math.exp(scaled[id] as number);
-        let before = 0;
-        let count = 0;
-        while (count < kept.length && (count === 0 || before < topP * total))
-          before += Math.exp(scaled[kept[count++] as number] as number);
-        kept = kept.slice(0, count);
-      }
-      if (minP > 0) kept = kept.filter((id) => Math.exp(scaled[id] as number) >= Math.min(minP, 1));
+    for (let row = 0; row < liveRows(operands); row++) {
+      const { ids, scaled } = keptIds(operands, row);
+      const seq = sequenceOf(operands, row);
       let best = -Infinity;
-      kept.sort((a, b) => a - b);
-      for (const id of kept) {
+      for (const id of ids) {
         const words = philox(
           [number('seed', 2 * seq), number('seed', 2 * seq + 1)],
           [Math.floor(id / 4), number('position', row), 0, 0],

@@ -47,6 +47,8 @@ const level = (rows: number, k: number, columns: number) => ({
   values: f(2, columns),
   count: i(2),
 });
+const settings = (b: number) => ({ seq: i(1), temperature: f(b), top_k: i(b), top_p: f(b), min_p: f(b) });
+const classic = { target: f(3, 4), token: i(3), parent: i(3), first: i(3), seed: i(2, 2), position: i(2) };
 const scaled = { scale: 1, shift: 0 };
 const treeOf = (b: number, c = 2) => ({
   tokens: i(b, c),
@@ -213,6 +215,15 @@ const refused: Record<string, Refused[]> = {
     ['a tree without parents', { ...penalizeOf(), token: i(2), first: i(2) }, {}, 'parent'],
     ['a tree without row offsets', { ...penalizeOf(), token: i(2), parent: i(2) }, {}, 'first'],
     ['row offsets of another batch', { ...penalizeOf(), token: i(2), parent: i(2), first: i(3) }, {}, 'first'],
+  ],
+  filtered_softmax: [
+    ['no columns', { logits: f(1, 0), ...settings(1) }, {}, 'logits'],
+    ['no settings', { logits: f(1, 4), ...settings(0) }, {}, 'temperature'],
+  ],
+  classic_verify: [
+    ['no columns', { ...classic, target: f(3, 0) }, {}, 'target'],
+    ['as many first nodes as trees', { ...classic, first: i(2) }, {}, 'first'],
+    ['drawn without rows', { ...classic, drawn: i(3) }, {}, 'draft'],
   ],
   vae_latent: [
     ['an odd number of channels', { moments: f(2, 2, 5) }, scaled, 'moments'],

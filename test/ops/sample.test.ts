@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from 'vitest';
 import { Context, instructionSets, ops } from '../../lib/index.js';
+import { chiSquare, critical } from '../kit/chi-square.js';
 import { exponential, philox } from '../kit/philox.js';
 
 const cx = await Context.create({ device: 'cpu', threads: 2 });
@@ -45,28 +46,6 @@ function repeated(row: number[], n: number): Float32Array {
   const logits = new Float32Array(row.length * n);
   for (let i = 0; i < n; i++) logits.set(row, i * row.length);
   return logits;
-}
-
-/** The chi-square value that independent draws stay below but for one time in 30000 (Wilson and Hilferty). */
-function critical(freedom: number): number {
-  const spread = 2 / (9 * freedom);
-  return freedom * (1 - spread + 4 * Math.sqrt(spread)) ** 3;
-}
-
-/** Chi-square of counts against probabilities; a count where the probability is 0 is infinitely bad. */
-function chiSquare(counts: number[], probabilities: number[]): { value: number; freedom: number } {
-  const n = counts.reduce((a, b) => a + b, 0);
-  let value = 0;
-  let cells = 0;
-  probabilities.forEach((p, i) => {
-    if (p === 0) {
-      if (counts[i] !== 0) value = Infinity;
-    } else {
-      value += ((counts[i] as number) - n * p) ** 2 / (n * p);
-      cells++;
-    }
-  });
-  return { value, freedom: cells - 1 };
 }
 
 /** What the settings should give, by their definition. */

@@ -17,6 +17,8 @@ export interface Pair {
   /** The target's law after some tokens of the answer. */
   target(after: readonly number[]): Law;
   drafter(after: readonly number[]): Law;
+  /** The target's logits, penalties included. */
+  logits?(after: readonly number[]): number[];
 }
 
 /**
@@ -79,9 +81,11 @@ export function randomPair(seed: number, vocabulary: number, kind: Kind, setting
   };
   const penalty = settings.repetitionPenalty ?? 1;
   const occurred = (after: readonly number[]) => (settings.ignoresPath ? [0] : [0, ...after]);
+  const scores = (after: readonly number[]) => penalised(logits(after), occurred(after), penalty);
   return {
     vocabulary,
-    target: (after) => hole('target', after, filteredLaw(penalised(logits(after), occurred(after), penalty), settings)),
+    logits: scores,
+    target: (after) => hole('target', after, filteredLaw(scores(after), settings)),
     drafter: (after) => {
       const moved = logits(after).map((x, id) => x + (shift(after)[id] as number));
       return hole('drafter', after, filteredLaw(moved, { temperature: settings.temperature || 1 }));
