@@ -12,7 +12,6 @@ export class AdaptivePolicy implements DraftPolicy {
   /** Plain steps before the drafter is asked again. */
   #plainSteps = 0;
   #asked = 0;
-  #draftMs = 0;
 
   constructor(control: SpeculationControl, limits: DraftBudget = { nodes: MAX_DRAFTED, depth: MAX_DRAFTED }) {
     this.#control = control;
@@ -31,8 +30,8 @@ export class AdaptivePolicy implements DraftPolicy {
   }
 
   size(tree: DraftTree): number {
-    this.#draftMs = performance.now() - this.#asked;
-    const { nodes, steps } = this.#control.plan(bestValues(tree, this.#limits.nodes));
+    const draftMs = performance.now() - this.#asked;
+    const { nodes, steps } = this.#control.plan(bestValues(tree, this.#limits.nodes), { draftMs });
     this.#plainSteps = steps;
     return nodes;
   }
@@ -51,8 +50,7 @@ export class AdaptivePolicy implements DraftPolicy {
       values: bestValues(tree, verified),
       accepted: tree.follow(event.tokens).flatMap((node) => rank.get(node) ?? []),
       tokens: emitted,
-      ms: ms + this.#draftMs,
-      draftMs: this.#draftMs,
+      ms,
     });
   }
 }

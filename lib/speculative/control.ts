@@ -24,10 +24,8 @@ export interface RoundOutcome {
   accepted: readonly number[];
   /** Tokens that were emitted, the bonus tokens included. */
   tokens: number;
-  /** Measured time of the whole round with its drafting. Default: the curve's. */
+  /** Measured time of the round without its drafting. Default: the curve's. */
   ms?: number | undefined;
-  /** The part of it that drafting took. Default 0. */
-  draftMs?: number | undefined;
   /** Sequences of the round. Default 1. */
   roots?: number | undefined;
 }
@@ -53,14 +51,18 @@ export interface ControlStats {
 /** Gain below which speculation goes off, and above which it comes back: apart, so that it does not flutter. */
 const LOSS = 0.97;
 const WIN = 1.05;
-/** Rounds that a verdict needs, and weight of a round after each further one: some 20 rounds count. */
-const ROUNDS_TO_JUDGE = 8;
-const ROUND_MEMORY = 0.95;
+/** Rounds that a verdict needs, and weight of a round after each further one: some 50 rounds count. */
+const ROUNDS_TO_JUDGE = 16;
+const ROUND_MEMORY = 0.98;
 /** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
-const PROBE_ROUNDS = 3;
+const PROBE_ROUNDS = 4;
 const PROBE_NODES = 12;
 const PROBE_INTERVAL = 32;
-const LONGEST_INTERVAL = 1024;
+const LONGEST_INTERVAL = 512;
+/** A time that is more than this many times what was expected says that the machine was busy otherwise. */
+const OUTLIER = 4;
+/** Least time that drafting is expected to take. */
+const LEAST_DRAFT_MS = 0.005;
 /** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
 const ROUNDS_TO_LAST = 32;
 /** Plain steps at once when drafts do not pay: 1, 2, then always 4. */
@@ -95,6 +97,8 @@ export class SpeculationControl {
   #idle = 1;
   #stepMs: number;
   #draftMs = 0;
+  /** Times of the last rounds against the curve. */
+  #roundLoad = 1;
   #counts = { rounds: 0, plainTokens: 0, drafted: 0, accepted: 0, tokens: 0, switchedOff: 0 };
 
   /** @param mostNodes of a tree, without the root */
@@ -124,8 +128,11 @@ export class SpeculationControl {
   /**
    * @param values of the drafted nodes of all sequences of the round, largest first
    * @param roots sequences of the round
+   * @param draftMs time that drafting took
    */
-  plan(values: ArrayLike<number>, roots = 1): Plan {
+  plan(values: ArrayLike<number>, { roots = 1, draftMs = 0 }: { roots?: number; draftMs?: number } = {}): Plan {
+    const most = OUTLIER * Math.max(this.#draftMs, LEAST_DRAFT_MS);
+    this.#draftMs += (Math.min(draftMs, most) - this.#draftMs) / 8;
     const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, this.#draftMs);
     if (!this.#on && values.length > 0) return { nodes: values.length, steps: 0 }; // a probe is to find out
     if (nodes > 0 && tokens * this.#curveStep(roots) > roots * ms) {
@@ -143,12 +150,11 @@ export class SpeculationControl {
   }
 
   /** Tells about a round. */
-  round({ values, accepted, tokens, ms, draftMs = 0, roots = 1 }: RoundOutcome): void {
+  round({ values, accepted, tokens, ms, roots = 1 }: RoundOutcome): void {
     this.#calibration.forget(CALIBRATION_MEMORY);
     this.#calibration.record(values, accepted);
     this.#ranks.forget(CALIBRATION_MEMORY);
     if (roots === 1) for (let i = 0; i < values.length; i++) this.#ranks.add(i, accepted.includes(i));
-    this.#draftMs += (draftMs - this.#draftMs) / 8;
     const counts = this.#counts;
     counts.rounds++;
     counts.drafted += values.length;
@@ -158,7 +164,10 @@ export class SpeculationControl {
     const keep = this.#on ? ROUND_MEMORY : 1;
     window.rounds++;
     window.plainMs = keep * window.plainMs + (tokens * (this.#curveStep(roots) * this.#load)) / roots;
-    window.ms = keep * window.ms + (ms ?? this.#curve.ms(roots + values.length) + draftMs);
+    const usual = this.#curve.ms(roots + values.length);
+    const took = Math.min(ms ?? usual, OUTLIER * this.#roundLoad * usual);
+    this.#roundLoad += (took / usual - this.#roundLoad) / 8;
+    window.ms = keep * window.ms + took + this.#draftMs;
     this.#judge();
   }
 
@@ -215,7 +224,9 @@ export class SpeculationControl {
     const kept = PLAIN_MEMORY ** tokens;
     this.#calibration.forget(kept);
     this.#ranks.forget(kept);
-    if (ms !== undefined) this.#stepMs += (ms / tokens - this.#stepMs) * Math.min(0.25, tokens / STEP_MEMORY);
+    if (ms === undefined) return;
+    const each = Math.min(ms / tokens, OUTLIER * this.#stepMs);
+    this.#stepMs += (each - this.#stepMs) * Math.min(0.25, tokens / STEP_MEMORY);
   }
 
   get stats(): ControlStats {

@@ -197,7 +197,8 @@ export class BatchDecoder {
         const budget = policy.budget();
         const proposal = budget && drafter.propose(budget);
         if (!proposal) return undefined;
-        const tree = DraftTree.from(proposal, this.#decoder.vocabulary);
+        // what ends the answer would be the bonus token anyway, and nothing follows it
+        const tree = DraftTree.from(proposal, this.#decoder.vocabulary).without(seat?.item.stop ?? []);
         const nodes = tree.size > 0 ? policy.size(tree) : 0;
         any ||= nodes > 0;
         return nodes > 0 ? { tree, nodes } : undefined;

@@ -195,6 +195,24 @@ export class DraftTree {
     return path;
   }
 
+  /** The tree without the nodes that hold one of these tokens and without what is below them. */
+  without(tokens: readonly number[]): DraftTree {
+    if (!this.tokens.some((token) => tokens.includes(token))) return this;
+    const place = new Int32Array(this.size).fill(-1);
+    const kept: number[] = [];
+    for (let i = 0; i < this.size; i++) {
+      const parent = this.parents[i] as number;
+      if (tokens.includes(this.tokens[i] as number) || (parent >= 0 && place[parent] === -1)) continue;
+      place[i] = kept.length;
+      kept.push(i);
+    }
+    return new DraftTree({
+      tokens: kept.map((i) => this.tokens[i] as number),
+      parents: kept.map((i) => place[this.parents[i] as number] ?? -1),
+      values: kept.map((i) => this.values[i] as number),
+    });
+  }
+
   /**
    * The union of trees, cut to a budget: nodes with the same parent and token become one with the larger value; the nodes with the
    * largest values stay (earlier trees and nodes first among equals), best first. A parent always stays with its child,

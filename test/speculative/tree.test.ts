@@ -241,6 +241,23 @@ describe('merge', () => {
   });
 });
 
+test('without some tokens: their nodes and all below are gone', () => {
+  const rng = seeded(6);
+  for (let k = 0; k < 50; k++) {
+    const parents = shuffled(rng, randomParents(rng, between(rng, 0, 40))).parents;
+    const tree = new DraftTree({ tokens: randomTokens(rng, parents, 45), parents, values: randomValues(rng, parents) });
+    const stop = [between(rng, 0, 44), between(rng, 0, 44)];
+    const cut = tree.without(stop);
+    const kept = [...tree.tokens.keys()].filter((i) =>
+      pathUp(tree.parents, i).every((j) => !stop.includes(tree.tokens[j] as number)),
+    );
+    const pathsOf = (t: DraftTree, nodes: number[]) =>
+      nodes.map((i) => [t.values[i], ...pathUp(t.parents, i).map((j) => t.tokens[j])]);
+    expect(pathsOf(cut, [...cut.tokens.keys()])).toEqual(pathsOf(tree, kept));
+    if (kept.length === tree.size) expect(cut).toBe(tree);
+  }
+});
+
 describe('bad trees are refused', () => {
   const long = Array.from({ length: 128 }, (_, i) => i);
   const cases: [string, string, DraftTreeInit, number?][] = [
