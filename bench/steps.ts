@@ -97,6 +97,7 @@ function denoiseRunner(model: BagelModel): Runner {
     stochastic: false,
     separate: false,
     watch: {},
+    student: undefined,
   });
   const full = filled(model, CONTEXT);
   const branches = { full, noText: model.sequence() };

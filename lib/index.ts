@@ -8,6 +8,7 @@ export type { Answer, AnswerOptions, AnswerPiece, AnswerStream } from './models/
 export { type AskOptions, Bagel, bundledModel, type DrawItem, type LoadOptions } from './models/bagel/bagel.js';
 export { type BagelConfig, readConfig } from './models/bagel/config.js';
 export type { DrawingOf, ManyOptions } from './models/bagel/draw-many.js';
+export type { DrawingMetadata } from './models/bagel/draw-metadata.js';
 export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw-options.js';
 export type { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';

@@ -98,9 +98,9 @@ export async function runDrawing(
   });
   const { drawing, device, dtype } = result;
   await drawing.image.toFile(flags.out);
-  const { width, height, steps, nfe, seed, timings, thought } = drawing;
+  const { width, height, steps, nfe, seed, timings, thought, context, metadata } = drawing;
   if (flags.json) {
-    const report = { out: flags.out, width, height, steps, nfe, seed, timings, device, dtype };
+    const report = { out: flags.out, width, height, steps, nfe, seed, timings, device, dtype, context, metadata };
     process.stdout.write(`${JSON.stringify(thought === undefined ? report : { ...report, thought })}\n`);
     return;
   }

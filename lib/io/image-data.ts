@@ -1,6 +1,7 @@
 import { extname } from 'node:path';
 import { HyperBagelError } from '../errors.js';
 import { writeFileAtomic } from './output.js';
+import { addPngText } from './png-text.js';
 import { loadSharp } from './sharp.js';
 
 /** The formats an image can be written in, with the file name endings that choose them. */
@@ -21,11 +22,14 @@ export class Image {
   readonly height: number;
   /** Row-major [height, width, 3], R G B. Not copied on the way in or out. */
   readonly data: Uint8Array;
+  /** By keyword: what a PNG of the image says about it. Pictures that were read have none. */
+  readonly text: Readonly<Record<string, string>>;
 
-  private constructor(data: Uint8Array, width: number, height: number) {
+  private constructor(data: Uint8Array, width: number, height: number, text: Readonly<Record<string, string>> = {}) {
     this.data = data;
     this.width = width;
     this.height = height;
+    this.text = text;
   }
 
   /**
@@ -52,8 +56,13 @@ export class Image {
     return new Image(new Uint8Array(data.buffer, data.byteOffset, data.length), width, height);
   }
 
+  /** The same pixels with these texts: keywords of 1 to 79 ASCII characters. */
+  withText(text: Readonly<Record<string, string>>): Image {
+    return new Image(this.data, this.width, this.height, text);
+  }
+
   /**
-   * The encoded image.
+   * The encoded image. A PNG holds {@link text}; the other formats do not.
    *
    * @throws HyperBagelError `BAD_OPTION` for an unknown format or quality, or a size the format cannot hold.
    */
@@ -73,8 +82,10 @@ export class Image {
       webp: { quality, smartSubsample: true },
     }[format];
     try {
-      return await encoder.toFormat(format, settings).toBuffer();
+      const encoded = await encoder.toFormat(format, settings).toBuffer();
+      return format === 'png' && Object.keys(this.text).length > 0 ? addPngText(encoded, this.text) : encoded;
     } catch (cause) {
+      if (HyperBagelError.isInstance(cause)) throw cause;
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new HyperBagelError('BAD_OPTION', `Cannot encode ${width}x${height} pixels as ${format}: ${reason}`, {
         operand: 'format',

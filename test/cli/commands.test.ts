@@ -106,6 +106,8 @@ describe('draw and edit', () => {
       timings: { contextMs: expect.any(Number), denoiseMs: expect.any(Number), decodeMs: expect.any(Number) },
       device: 'cpu',
       dtype: 'f32',
+      context: { computed: expect.any(Number), reused: 0 },
+      metadata: expect.objectContaining({ seed: null, givenNoise: true, nfe: { full: 49, noText: 41, noImage: 0 } }),
     });
     const second = await draw('b.png');
     expect(readFileSync(second.out).equals(readFileSync(first.out))).toBe(true);

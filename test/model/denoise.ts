@@ -35,6 +35,7 @@ export async function trajectory(
       memory: plan.some(({ w }) => w !== 0),
       stochastic: plan.some(({ r }) => r !== 0),
       watch: { latents: true },
+      student: undefined,
     },
     { recorded },
   );

@@ -47,6 +47,7 @@ export type DrawItem = DrawOptions & { prompt: string; image?: ImageSource | und
 /** What a model folder holds besides configuration and weights. */
 interface ModelExtras {
   folder?: string;
+  hash?: string;
   tokenizer?: Tokenizer;
   rgb?: RgbMap | undefined;
 }
@@ -74,19 +75,19 @@ export class Bagel {
 
   /** @internal */
   readonly studentsOf: Students;
-  readonly #folder: string | undefined;
-  #hash: Promise<string> | undefined;
+  /** Identifies the weights: see the function `modelHash`. Undefined for a model of random weights. */
+  readonly modelHash: string | undefined;
 
-  private constructor(model: BagelModel, { rgb, folder }: ModelExtras) {
+  private constructor(model: BagelModel, { rgb, folder, hash }: ModelExtras) {
     this.model = model;
     this.config = model.config;
     this.dtype = model.dtype;
     this.context = model.cx;
     this.#decoders = new Decoders(model);
     this.#speculator = new Speculator(model.vocabulary);
-    this.#painter = new Painter(model, this.#decoders, rgb);
-    this.#folder = folder;
-    this.studentsOf = new Students(model, folder, async () => (await this.modelHash()) as string);
+    this.#painter = new Painter(model, this.#decoders, rgb, hash);
+    this.modelHash = hash;
+    this.studentsOf = new Students(model, folder, hash);
   }
 
   /**
@@ -124,7 +125,7 @@ export class Bagel {
       config,
       dtype,
       stored,
-      { folder, tokenizer, rgb: await readRgbMap(folder, config) },
+      { folder, hash: await modelHash(folder), tokenizer, rgb: await readRgbMap(folder, config) },
       options,
       (cx, expected) => new FileSource(cx, parts, expected),
     );
@@ -185,13 +186,6 @@ export class Bagel {
       await cx.dispose();
       throw error;
     }
-  }
-
-  /** Identifies the weights: see `modelHash`. Undefined for a model of random weights. */
-  async modelHash(): Promise<string | undefined> {
-    if (this.#folder === undefined) return undefined;
-    this.#hash ??= modelHash(this.#folder);
-    return this.#hash;
   }
 
   /** Names of the students in the model's folder: what `student` of draw and edit takes. */

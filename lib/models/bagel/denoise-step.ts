@@ -38,7 +38,7 @@ export interface DenoiseShape {
   separate: boolean;
   watch: Watch;
   /** The weights are those of this student. */
-  student?: string | undefined;
+  student: string | undefined;
 }
 
 /** What a run works on. */

@@ -4,6 +4,7 @@ import { planSteps, type StepPlan } from '../../denoise/schedule.js';
 import { type Solver, type SolverName, solverOf } from '../../denoise/solver.js';
 import { HyperBagelError } from '../../errors.js';
 import type { Image } from '../../io/image.js';
+import type { DrawingMetadata } from './draw-metadata.js';
 import { checkNumber, chooseSeed } from './options.js';
 import type { Student } from './student.js';
 
@@ -80,6 +81,8 @@ export interface Drawing {
   thought?: string;
   /** Final latents [tokens, channels]. */
   latents: Float32Array;
+  /** How it came about. A PNG of the image holds it as text "hyper-bagel". */
+  metadata: DrawingMetadata;
   /** Tokens of the contexts: computed for this picture, and taken over from earlier ones (see `Bagel.editor`). */
   context: { computed: number; reused: number };
   /** `denoiseMs` is that of the whole batch when several pictures were drawn together. */
@@ -90,6 +93,7 @@ export interface Drawing {
 export interface DrawSettings {
   guidance: Guidance;
   solver: Solver;
+  solverName: SolverName;
   grid: Float32Array;
   plan: StepPlan[];
   seed: number;
@@ -109,10 +113,12 @@ export function checkDrawing(
   kind: keyof typeof DRAW_DEFAULTS,
   student: Student | undefined,
 ): DrawSettings {
-  const solver = solverOf(options.solver ?? student?.solver ?? 'euler', options.gamma ?? gammaOf(options, student));
+  const solverName = options.solver ?? student?.solver ?? 'euler';
+  const solver = solverOf(solverName, options.gamma ?? gammaOf(options, student));
   const grid = gridOf(options, kind, student);
   const guidance = guidanceOf(options, kind, student);
-  return { guidance, solver, grid, plan: planSteps(grid, guidance, solver), seed: chooseSeed(options.seed), student };
+  const plan = planSteps(grid, guidance, solver);
+  return { guidance, solver, solverName, grid, plan, seed: chooseSeed(options.seed), student };
 }
 
 /** A student's gamma goes with its solver only. */

@@ -7,6 +7,7 @@ import { type Branches, scratchPagesFor } from './branch-state.js';
 import { latentGrid, latentWidth } from './config.js';
 import { type ContextBuilder, type ContextTokens, releaseBranches } from './contexts.js';
 import { type DenoiseShape, DenoiseStep, type Evaluated, stepBranches } from './denoise-step.js';
+import { metadataOf, metadataText } from './draw-metadata.js';
 import type { Drawing, DrawOptions, DrawSettings } from './draw-options.js';
 import { type Decoders, decode } from './generate.js';
 import type { BagelModel } from './model.js';
@@ -52,6 +53,8 @@ export class Painter {
     private readonly decoders: Decoders,
     /** Of latents to colours; without one it is fitted when the first preview is asked for. */
     private readonly rgb?: RgbMap | undefined,
+    /** Identifies the model in metadata. */
+    private readonly hash?: string | undefined,
   ) {}
 
   /**
@@ -93,8 +96,7 @@ export class Painter {
     const grid = latentGrid(model.config, job.size);
     const latents = grid.rows * grid.columns;
     checkNoise(options.noise, latents, latentWidth(model.config));
-    const shape = { sharedImage: job.fromText && !options.think, student: settings.student?.name };
-    const branchLists = settings.plan.map((row) => stepBranches(row, shape));
+    const branchLists = settings.plan.map((row) => stepBranches(row, branchShape(job)));
     const needs = {
       noText: branchLists.some((list) => list.includes('noText')),
       noImage: branchLists.some((list) => list.includes('noImage')),
@@ -164,7 +166,12 @@ export class Painter {
         const { settings } = job;
         const decodeStart = performance.now();
         const own = latents[index] as Float32Array;
-        const image = await this.#decode(own, grid, signal);
+        const metadata = metadataOf(this.model, this.hash, settings, {
+          kind: job.fromText ? 'draw' : 'edit',
+          givenNoise: job.options.noise !== undefined,
+          shape: branchShape(job),
+        });
+        const image = (await this.#decode(own, grid, signal)).withText(metadataText(metadata));
         const drawing: Drawing = {
           image,
           width: image.width,
@@ -174,6 +181,7 @@ export class Painter {
           seed: settings.seed,
           ...(thought === undefined ? {} : { thought }),
           latents: own,
+          metadata,
           context: tokens,
           timings: { contextMs, denoiseMs, decodeMs: performance.now() - decodeStart },
         };
@@ -289,8 +297,14 @@ export class Painter {
   }
 }
 
+/** What decides the contexts in which a step evaluates the model. */
+function branchShape({ fromText, options, settings }: PictureJob): Pick<DenoiseShape, 'sharedImage' | 'student'> {
+  return { sharedImage: fromText && !options.think, student: settings.student?.name };
+}
+
 function shapeOf(batch: readonly Prepared[]): { shape: DenoiseShape; weights: DrawWeights } {
-  const { settings, options, fromText } = (batch[0] as Prepared).job;
+  const { job } = batch[0] as Prepared;
+  const { settings, options } = job;
   const { plan, guidance, student } = settings;
   const watched = options.onStep !== undefined;
   return {
@@ -298,12 +312,11 @@ function shapeOf(batch: readonly Prepared[]): { shape: DenoiseShape; weights: Dr
     shape: {
       pictures: batch.map(({ grid }) => grid),
       renorm: guidance.renorm,
-      sharedImage: fromText && !options.think,
+      ...branchShape(job),
       memory: plan.some(({ w }) => w !== 0),
       stochastic: plan.some(({ r }) => r !== 0),
       separate: options.separateBranches ?? false,
       watch: { denoised: watched, rgb: watched && (options.previews ?? false) },
-      student: student?.name,
     },
   };
 }

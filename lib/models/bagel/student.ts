@@ -47,7 +47,7 @@ export class Students {
     private readonly model: BagelModel,
     /** Of the model; undefined for one that comes from no folder. */
     private readonly folder: string | undefined,
-    private readonly hash: () => Promise<string>,
+    private readonly hash: string | undefined,
   ) {}
 
   /** Names of the students that are there, sorted. */
@@ -95,11 +95,10 @@ export class Students {
     const folder = path.join(this.folder, FOLDER, name);
     if (!(await fileExists(path.join(folder, FILE)))) throw await missing();
     const settings = await readStudent(path.join(folder, FILE));
-    const hash = await this.hash();
-    if (settings.base !== hash) {
+    if (settings.base !== this.hash) {
       throw new HyperBagelError('BAD_MODEL', `${folder}: the student was made from another model`, {
         operand: 'base',
-        expected: hash,
+        expected: this.hash ?? 'nothing',
         got: settings.base,
       });
     }
