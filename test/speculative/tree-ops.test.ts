@@ -1,7 +1,6 @@
 // tree_build and tree_verify by what must hold for every tree: words equal the walk, and acceptance by words equals acceptance by
 // the walk.
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
-import { Sequence as CacheSequence, PAGE_SLOTS, PagePool, pagesFor, type Sequence } from '../../lib/cache/pages.js';
 import { Context, ops } from '../../lib/index.js';
 import { between, type Rng, seeded } from '../kit/cases.js';
 import { orderedTrees, type Parents, pathUp, randomParents, randomTokens, randomValues, shuffled } from './trees.js';
