@@ -10,6 +10,7 @@ export { type BagelConfig, readConfig } from './models/bagel/config.js';
 export type { DrawingOf, ManyOptions } from './models/bagel/draw-many.js';
 export type { DrawingMetadata } from './models/bagel/draw-metadata.js';
 export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw-options.js';
+export type { Editor } from './models/bagel/editor.js';
 export type { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';
 export type { DeviceDrafter, Drafter, HostDrafter } from './speculative/drafter.js';

@@ -14,6 +14,7 @@ import { ContextBuilder, THINK_PROMPTS } from './contexts.js';
 import { Painter, type PictureJob } from './draw.js';
 import { DEFAULT_BATCH, type DrawingOf, drawInBatches, type ManyOptions } from './draw-many.js';
 import { checkDrawing, type Drawing, type DrawOptions, type DrawSettings } from './draw-options.js';
+import { Editor } from './editor.js';
 import { Decoders } from './generate.js';
 import { availableMemory, BagelModel, cacheBytesPerToken } from './model.js';
 import { checkInteger, checkText } from './options.js';
@@ -240,6 +241,21 @@ export class Bagel {
   async edit(image: ImageSource, instruction: string, options: DrawOptions = {}): Promise<Drawing> {
     const item = { ...options, prompt: instruction, image };
     return this.#painter.paint(await this.#job(item, await this.#check(item)));
+  }
+
+  /**
+   * Keeps a picture for several edits. Dispose the editor to give its share of the cache back.
+   *
+   * @throws HyperBagelError BAD_OPTION, BAD_IMAGE, CANCELLED, IO
+   */
+  async editor(source: ImageSource, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Editor> {
+    const image = await prepareImage(this.model, source, signal);
+    const contexts = new ContextBuilder(this.model, [image], true);
+    return new Editor(image, contexts, async (instruction, options) => {
+      const item = { ...options, prompt: instruction, image };
+      const job = await this.#job(item, await this.#check(item));
+      return this.#painter.paint({ ...job, contexts });
+    });
   }
 
   /**

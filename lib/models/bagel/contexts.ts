@@ -43,12 +43,16 @@ export class ContextBuilder {
   readonly #prefixes = new Map<boolean, Sequence>();
   readonly #last = new Map<string, Remembered>();
 
+  #remembers: boolean;
+
+  /** @param remembers keeps what it builds for the next text, until it is disposed */
   constructor(
     private readonly model: BagelModel,
     private readonly images: readonly Image[],
-    /** Keeps what it builds for the next text. */
-    private readonly remembers: boolean,
-  ) {}
+    remembers: boolean,
+  ) {
+    this.#remembers = remembers;
+  }
 
   /**
    * @param think puts the system text in front
@@ -97,7 +101,7 @@ export class ContextBuilder {
           model.appendTokens(sequence, list.slice(common));
           tokens.computed += list.length - common;
           tokens.reused += common;
-          if (this.remembers) fresh.set(key, { ids: list, prefix: base.length, sequence: own(sequence.fork()) });
+          if (this.#remembers) fresh.set(key, { ids: list, prefix: base.length, sequence: own(sequence.fork()) });
           return sequence;
         };
         branches.full = extend(`full ${think}`, prefix, ids);
@@ -111,7 +115,7 @@ export class ContextBuilder {
         }
       });
       const held = new Set(Object.values(branches) as Sequence[]);
-      if (this.remembers) {
+      if (this.#remembers) {
         if (freshPrefix && !this.#prefixes.has(think)) {
           this.#prefixes.set(think, freshPrefix);
           held.add(freshPrefix);
@@ -130,12 +134,17 @@ export class ContextBuilder {
     }
   }
 
-  /** Tokens that it remembers of the pictures. */
+  /** Tokens that it remembers; texts behind the same pictures share those of the pictures. */
   get remembered(): number {
-    return Math.max(0, ...[...this.#prefixes.values()].map(({ length }) => length));
+    let tokens = 0;
+    for (const { length } of this.#prefixes.values()) tokens += length;
+    for (const { ids } of this.#last.values()) tokens += ids.length;
+    return tokens;
   }
 
+  /** Gives back what it remembers; what is being built is not remembered any more. */
   dispose(): void {
+    this.#remembers = false;
     for (const sequence of this.#prefixes.values()) sequence.release();
     for (const { sequence } of this.#last.values()) sequence.release();
     this.#prefixes.clear();
