@@ -6,9 +6,8 @@ import { type NoiseRows, readNoiseRows } from '../eval/noise-rows.js';
 import { readRecordedFolder, runEvaluation } from '../eval/run.js';
 import { SUITES, type SuiteName } from '../eval/suite.js';
 import { IMAGE_SIDE } from '../eval/world/scene.js';
-import { type Bagel, bundledModel } from '../index.js';
+import type { Bagel } from '../index.js';
 import { ioError } from '../io/file-error.js';
-import { modelHash } from '../io/model-hash.js';
 import { latentGrid, latentWidth } from '../models/bagel/config.js';
 import { formatTable } from '../profile/table.js';
 import { info } from './log.js';
@@ -75,7 +74,6 @@ async function run(flags: EvalFlags): Promise<void> {
   await mkdir(flags.out, { recursive: true }).catch((error: unknown) => {
     throw ioError('write', flags.out, error);
   });
-  const model = await modelHash(flags.model ?? bundledModel());
   const progress = new ProgressByLabel();
   const { result, tables } = await withProfiledModel(flags, async (bagel, signal) => {
     const count = (suite: SuiteName) => (chosen.includes(suite) ? flags[suite] : 0);
@@ -88,7 +86,6 @@ async function run(flags: EvalFlags): Promise<void> {
       noise: flags.noise === undefined ? {} : await noises(flags.noise, chosen, bagel),
       batch: flags.batch,
       restart: flags.restart ?? false,
-      model,
       signal,
       onProgress: progress.update,
     };

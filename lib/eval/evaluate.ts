@@ -10,7 +10,7 @@ import { Journal, type Settings } from './journal.js';
 import { folderOf, type Method, optionsOf, referenceFor } from './method.js';
 import type { NoiseRows } from './noise-rows.js';
 import { PictureStore } from './picture-store.js';
-import { checkOptions, giveAnswers, latentCount, makePictures } from './runner.js';
+import { checkMethod, giveAnswers, latentCount, makePictures } from './runner.js';
 import { SHAPES_SUITE, type ShapesLine, type ShapesRecord, shapesTasks } from './shapes.js';
 import { type Measured, type PictureTask, readMeasured, type Suite, type SuiteName } from './suite.js';
 import { VQA_SUITE, type VqaRecord, vqaTasks } from './vqa.js';
@@ -33,8 +33,6 @@ export interface EvaluationPlan {
   readonly batch: number;
   /** Drops finished items in the folder instead of going on. */
   readonly restart: boolean;
-  /** Says which model this is. */
-  readonly model: string;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (progress: { label: string; done: number; total: number }) => void;
 }
@@ -77,7 +75,7 @@ export class Evaluation {
   async *methods(): AsyncGenerator<MethodPictures> {
     const { methods, references } = this.plan;
     const added: Method[] = [];
-    await checkOptions(this.bagel, methods.map(optionsOf));
+    for (const method of methods) await checkMethod(this.bagel, method);
     for (const method of methods) {
       const made = await this.#method(method, false);
       yield made;
@@ -96,7 +94,12 @@ export class Evaluation {
     const tasks = vqaTasks(counts.vqa);
     if (tasks.length === 0) return [];
     await makeFolder(out);
-    const journal = await Journal.open(path.join(out, 'vqa.jsonl'), this.#settings('vqa'), VQA_SUITE.read, restart);
+    const journal = await Journal.open(
+      path.join(out, 'vqa.jsonl'),
+      await this.#settings('vqa'),
+      VQA_SUITE.read,
+      restart,
+    );
     try {
       const done = new Set(journal.records.map(VQA_SUITE.keyOf));
       const pending = tasks.filter(({ key }) => !done.has(key));
@@ -131,7 +134,12 @@ export class Evaluation {
     const folder = path.join(this.plan.out, folderOf(method));
     await makeFolder(folder);
     const file = path.join(folder, `${suite.name}.jsonl`);
-    const journal = await Journal.open(file, this.#settings(suite.name, method), lineReader(suite), this.plan.restart);
+    const journal = await Journal.open(
+      file,
+      await this.#settings(suite.name, method),
+      lineReader(suite),
+      this.plan.restart,
+    );
     try {
       const store = await PictureStore.open(path.join(folder, `${suite.name}.pictures`), latentCount(this.bagel));
       try {
@@ -192,12 +200,14 @@ export class Evaluation {
     return source ? { text, source, options } : { text, options };
   }
 
-  #settings(suite: SuiteName, method?: Method): Settings {
-    const { model, noise } = this.plan;
-    const { context, dtype } = this.bagel;
+  async #settings(suite: SuiteName, method?: Method): Promise<Settings> {
+    const { noise } = this.plan;
+    const { context, dtype, studentsOf } = this.bagel;
+    const student = method?.student;
     return {
       suite,
-      model,
+      model: this.bagel.modelHash ?? 'random weights',
+      ...(student === undefined ? {} : { student: await studentsOf.hashOf(student) }),
       device: context.device,
       isa: context.isa,
       dtype,

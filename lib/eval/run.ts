@@ -97,12 +97,13 @@ export async function runEvaluation(
   const vqa = answers.length > 0 ? vqaScores(answers) : undefined;
   const tables = tablesOf(methods, vqa, common, comparisons);
   const { device, isa, threads } = bagel.context;
+  const model = bagel.modelHash ?? 'random weights';
   const machine = `${device} (${isa}, ${threads} threads), ${bagel.dtype}`;
   const hasSheet = rows.length > 1 && columns.length > 0;
   const plot = methods.length > 1 ? qualityPlot(methods) : undefined;
   const sheet = hasSheet ? contactSheet({ columns: columns.map(({ text }) => text), rows }) : undefined;
   const html = await evaluationReport({
-    about: `${machine}; model ${plan.model.slice(0, 16)}`,
+    about: `${machine}; model ${model}`,
     tables,
     comparisons,
     ...(plot === undefined ? {} : { plot }),
@@ -118,7 +119,7 @@ export async function runEvaluation(
   const inFolder = (name: string) => path.join(plan.out, name);
   const files = ['report.html', 'results.json', ...(plot ? ['quality.svg'] : []), ...(sheet ? ['sheet.png'] : [])];
   const result: EvaluationResult = {
-    model: plan.model,
+    model,
     machine,
     teacher: world ? (first?.method.name ?? null) : null,
     methods,

@@ -3,6 +3,7 @@ import type { Image } from '../io/image.js';
 import type { Bagel } from '../models/bagel/bagel.js';
 import { latentGrid, latentWidth } from '../models/bagel/config.js';
 import type { DrawOptions } from '../models/bagel/draw-options.js';
+import { type Method, optionsOf } from './method.js';
 import { IMAGE_SIDE } from './world/scene.js';
 
 /** A picture to draw, or with a source to edit. */
@@ -30,14 +31,15 @@ export function latentCount({ config }: Bagel): number {
   return rows * columns * latentWidth(config);
 }
 
-/** Refuses options that the model cannot draw with. @throws HyperBagelError BAD_OPTION */
-export async function checkOptions(bagel: Bagel, options: readonly DrawOptions[]): Promise<void> {
-  const items = options.map((each) => ({ ...each, prompt: 'x' }));
+/** Refuses a method that the model cannot work by. @throws HyperBagelError BAD_OPTION, BAD_MODEL */
+export async function checkMethod(bagel: Bagel, method: Method): Promise<void> {
   try {
     // options are checked before any work, and an aborted signal allows none
-    for await (const _ of bagel.drawMany(items, { signal: AbortSignal.abort() })) return;
+    await bagel.draw('x', { ...optionsOf(method), signal: AbortSignal.abort() });
   } catch (error) {
-    if (!HyperBagelError.isInstance(error) || error.code !== 'CANCELLED') throw error;
+    if (!HyperBagelError.isInstance(error)) throw error;
+    if (error.code === 'CANCELLED') return;
+    throw new HyperBagelError(error.code, `${method.name}: ${error.message}`, { ...error, cause: error });
   }
 }
 

@@ -15,12 +15,13 @@ const BLOCK = 4096;
  *
  * Weights that differ in a few elements only may have the same hash; training changes all of a tensor's elements.
  *
+ * @param parts other files of weights than a model's
  * @throws HyperBagelError `BAD_MODEL`, `IO` as `openModelFiles`
  */
-export async function modelHash(folder: string): Promise<string> {
+export async function modelHash(folder: string, parts: readonly string[] = ['ema', 'ae']): Promise<string> {
   const hash = createHash('sha256');
   hash.update(KIND);
-  for (const part of ['ema', 'ae']) {
+  for (const part of parts) {
     const { files, tensors } = await openModelFiles(folder, part);
     // one file is open at a time, so digests come first and are put in order of the names afterwards
     const digests = new Map<string, Buffer>();

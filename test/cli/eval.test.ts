@@ -135,7 +135,7 @@ describe('bad input', () => {
     ['an unknown solver', () => ['--method', 'rk4:6'], 'BAD_OPTION', 2],
     ['steps beside methods', () => ['--method', 'euler:6', '--steps', '6'], 'BAD_OPTION', 2],
     ['a recorded evaluation beside methods', () => ['--method', 'euler:6', '--compare', GOLDEN], 'BAD_OPTION', 2],
-    ['a student that is not there', () => [...one, '--method', 'student=absent:2'], 'NOT_SUPPORTED', 1],
+    ['a student that is not there', () => [...one, '--method', 'student=absent:2'], 'BAD_OPTION', 2],
     ['noises that are not there', () => [...one, '--noise', inFolder('absent')], 'IO', 1],
     ['noises too few', () => ['--only', 'shapes', '--shapes', '21', '--noise', inFolder('noise')], 'BAD_OPTION', 2],
     ['noises of other channels', () => [...one, '--noise', inFolder('narrow')], 'BAD_SHAPE', 1],

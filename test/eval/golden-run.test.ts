@@ -1,6 +1,6 @@
 // The engine beside the recorded evaluation of the bundled model, from the same noise. All of it with HB_TEST_FULL, a few items of
 // each kind without.
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -38,7 +38,6 @@ async function plan(): Promise<EvaluationPlan> {
     },
     batch: 8,
     restart: false,
-    model: 'bundled',
   };
 }
 
@@ -88,10 +87,14 @@ describe('the recorded evaluation', { timeout: FULL ? 3_600_000 : 120_000 }, () 
       code: 'BAD_OPTION',
       operand: 'noise',
     });
-    await expect(runEvaluation(bagel, { ...(await plan()), model: 'another' })).rejects.toMatchObject({
-      code: 'BAD_OPTION',
-      operand: 'model',
-    });
+  });
+
+  test('nor do other weights', async () => {
+    const file = path.join(folder, 'out', 'vqa.jsonl');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, before.replace(/"model":"[0-9a-f]+"/, '"model":"0123"'));
+    await expect(runEvaluation(bagel, await plan())).rejects.toMatchObject({ code: 'BAD_OPTION', operand: 'model' });
+    writeFileSync(file, before);
   });
 
   test('an aborted run leaves whole items, and a later one ends as if nothing had happened', async () => {

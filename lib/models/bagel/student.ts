@@ -1,9 +1,12 @@
-import { readdir } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { checkGrid } from '../../denoise/grid.js';
 import { SOLVERS, type SolverName, solverOf } from '../../denoise/solver.js';
 import { HyperBagelError } from '../../errors.js';
+import { ioError } from '../../io/file-error.js';
 import { badModel, fileExists, readJsonObject } from '../../io/model-file.js';
+import { modelHash } from '../../io/model-hash.js';
 import { BYTES } from '../../tensor/dtype.js';
 import { availableMemory, type BagelModel } from './model.js';
 import { outOfMemory, StudentSource, studentBytes } from './student-source.js';
@@ -65,6 +68,21 @@ export class Students {
   }
 
   /**
+   * Identifies a student, settings and weights, as files are now.
+   *
+   * @throws HyperBagelError BAD_OPTION when there is no student of that name, BAD_MODEL, IO
+   */
+  async hashOf(name: string): Promise<string> {
+    const folder = await this.#find(name);
+    const file = path.join(folder, FILE);
+    const settings = await readFile(file, 'utf8').catch((error: unknown) => {
+      throw ioError('read', file, error);
+    });
+    const weights = await modelHash(folder, ['gen']);
+    return createHash('sha256').update(settings).update(weights).digest('hex');
+  }
+
+  /**
    * @throws HyperBagelError BAD_OPTION when there is no student of that name, BAD_MODEL when its files are wrong or it was made
    * from another model, OUT_OF_MEMORY, IO
    */
@@ -78,9 +96,8 @@ export class Students {
     return loading;
   }
 
-  async #load(name: string): Promise<Student> {
-    const { model } = this;
-    const { cx, config, dtype } = model;
+  /** The folder of a student. @throws HyperBagelError BAD_OPTION when there is none of that name */
+  async #find(name: string): Promise<string> {
     const missing = async () => {
       const names = await this.list();
       const expected = names.length === 0 ? 'none: the model has no students' : names.join(', ');
@@ -94,6 +111,13 @@ export class Students {
     if (typeof name !== 'string' || !isName(name) || this.folder === undefined) throw await missing();
     const folder = path.join(this.folder, FOLDER, name);
     if (!(await fileExists(path.join(folder, FILE)))) throw await missing();
+    return folder;
+  }
+
+  async #load(name: string): Promise<Student> {
+    const { model } = this;
+    const { cx, config, dtype } = model;
+    const folder = await this.#find(name);
     const settings = await readStudent(path.join(folder, FILE));
     if (settings.base !== this.hash) {
       throw new HyperBagelError('BAD_MODEL', `${folder}: the student was made from another model`, {
@@ -106,7 +130,7 @@ export class Students {
     const available = await availableMemory();
     if (needed > available) throw outOfMemory(name, needed, available);
     const scale = settings.kind === 'low-rank' ? settings.loraScale : undefined;
-    const source = await StudentSource.open(cx, config, folder, this.folder, scale);
+    const source = await StudentSource.open(cx, config, folder, this.folder as string, scale);
     try {
       const generation = await new WeightLoader(cx, source, dtype, {}).loadGeneration(config);
       return { ...settings, name, weights: withGeneration(model.weights, generation) };
