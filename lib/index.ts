@@ -4,7 +4,16 @@ export * as ops from './generated/ops.js';
 export { decodeImage, Image, type ImageFormat, type ImageSource } from './io/image.js';
 export { modelHash } from './io/model-hash.js';
 export { Tokenizer } from './io/tokenizer.js';
-export type { Answer, AnswerOptions, AnswerPiece, AnswerStream } from './models/bagel/answer.js';
+export type {
+  Answer,
+  AnswerOptions,
+  AnswerPiece,
+  AnswerStream,
+  RoundReport,
+  Speculate,
+  SpeculationStats,
+} from './models/bagel/answer.js';
+export type { AnswerManyItem, AnswerManyOptions, AnswerManyResult } from './models/bagel/answer-many.js';
 export { type AskOptions, Bagel, bundledModel, type DrawItem, type LoadOptions } from './models/bagel/bagel.js';
 export { type BagelConfig, readConfig } from './models/bagel/config.js';
 export type { DrawingOf, ManyOptions } from './models/bagel/draw-many.js';

@@ -4,14 +4,15 @@ namespace hb::cpu {
 
 namespace {
 
-constexpr int kBlock = 4;  ///< query rows per verb call
+constexpr int kBlock = 4;     ///< query rows per verb call
+constexpr int64_t kGap = 16;  ///< floats between the scores of two rows, so that they do not share cache sets
 
 /// Scratch of one worker.
 struct Layout {
   int64_t scores, out, q, k_tiles, v_tiles, bytes;
   Layout(int64_t d, int64_t table) {
     scores = 0;
-    out = scores + kBlock * table * kPageSlots * 4;
+    out = scores + kBlock * (table * kPageSlots + kGap) * 4;
     q = out + round_up(kBlock * d * 4, 64);
     k_tiles = q + round_up(kBlock * d * 4, 64);
     v_tiles = k_tiles + round_up(table * 8, 64);
@@ -91,7 +92,8 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
       }
       const void** k = reinterpret_cast<const void**>(mine + layout.k_tiles);
       const void** v = reinterpret_cast<const void**>(mine + layout.v_tiles);
-      for (int64_t t = 0; t < (longest + kPageSlots - 1) / kPageSlots; ++t) {
+      const int64_t tiles = (longest + kPageSlots - 1) / kPageSlots;
+      for (int64_t t = 0; t < tiles; ++t) {
         const int64_t page = clamp_index(a.page_table.as<const int32_t>()[seq * table + t], pages);
         k[t] = at(a.k_cache, (page * g + group) * d * kPageSlots);
         v[t] = at(a.v_cache, (page * g + group) * kPageSlots * d);
@@ -106,7 +108,7 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
       rows.own = own;
       rows.ancestors = a.ancestors ? ancestors : nullptr;
       rows.scores = reinterpret_cast<float*>(mine + layout.scores);
-      rows.score_stride = slots;
+      rows.score_stride = tiles * kPageSlots + kGap;
       rows.out = reinterpret_cast<float*>(mine + layout.out);
       verbs(cx).attend(rows);
       for (int i = 0; i < rows.rows; ++i) {

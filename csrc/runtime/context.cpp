@@ -18,8 +18,7 @@ class Context::HostRing final : public Ring {
     const auto* p = static_cast<const uint8_t*>(data);
     std::lock_guard lock(context_.mutex_);
     if (context_.records_.size() >= kMostRecords) context_.records_.pop_front();
-    context_.records_.push_back({channel, std::vector<uint8_t>(p, p + bytes)});
-    context_.progress_.notify_all();
+    context_.records_.push_back({channel, std::vector<uint8_t>(p, p + bytes)});  // the end of the job tells who waits
   }
 
  private:
@@ -134,13 +133,15 @@ void Context::execute() {
     for (const StoragePtr& storage : job.outputs) storage->failure = failure;
     const ActivityPtr activity = job.activity;
     job = {};  // lets go of tensors before anybody hears that the job is done
-    std::lock_guard lock(mutex_);
-    if (failure && activity && !activity->failure) activity->failure = failure;
-    if (failure && !activity && !failure_) failure_ = failure;
-    flags_ |= dispatcher_->take_flags();
-    ++completed_;
-    if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
-    progress_.notify_all();
+    {
+      std::lock_guard lock(mutex_);
+      if (failure && activity && !activity->failure) activity->failure = failure;
+      if (failure && !activity && !failure_) failure_ = failure;
+      flags_ |= dispatcher_->take_flags();
+      ++completed_;
+      if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
+    }
+    progress_.notify_all();  // without the lock, which who wakes up wants at once
   }
 }
 

@@ -1,10 +1,12 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Answer, Bagel } from '../index.js';
+import type { RoundReport } from '../models/bagel/answer.js';
 import { THINK_PROMPTS } from '../models/bagel/contexts.js';
 import { info } from './log.js';
 import { withProfiledModel } from './model.js';
 import { addModelOptions, collect, defined, integer, type ModelFlags, real } from './options.js';
 import { Progress } from './progress.js';
+import { roundText } from './trace.js';
 
 interface AskFlags extends ModelFlags {
   image?: string[];
@@ -16,6 +18,10 @@ interface AskFlags extends ModelFlags {
   seed?: number;
   stop?: string[];
   think?: true;
+  repetitionPenalty?: number;
+  speculate: 'off' | 'ngram' | 'eagle' | 'auto';
+  treeNodes?: number;
+  trace?: true;
 }
 
 export function register(program: Command): void {
@@ -31,28 +37,57 @@ export function register(program: Command): void {
     .option('--max-tokens <n>', 'longest answer in tokens (default: 512)', integer(1))
     .option('--seed <n>', 'seed of the sampling (default: a random one, which is reported)', integer(0))
     .option('--stop <text>', 'end the answer before this text; may be given several times', collect)
+    .option(
+      '--repetition-penalty <p>',
+      'above 1: tokens of the answer become less likely to come again',
+      real(0.01, 100),
+    )
+    .addOption(
+      new Option('--speculate <drafter>', 'where drafts come from; the answer is the same')
+        .choices(['off', 'ngram', 'eagle', 'auto'])
+        .default('auto'),
+    )
+    .option('--tree-nodes <n>', 'nodes of a draft tree, the root included (default: by measured cost)', integer(1, 128))
+    .option('--trace', 'print the draft tree of each round to stderr, accepted nodes marked with *')
     .option('--think', 'let the model think before it answers');
   addModelOptions(command).action(run);
 }
 
 async function run(text: string, flags: AskFlags): Promise<void> {
-  const answer = await withProfiledModel(flags, (bagel, signal) => ask(bagel, text, flags, signal));
+  const answer = await withProfiledModel(
+    flags,
+    (bagel, signal) => ask(bagel, text, flags, signal),
+    (bagel) => (flags.speculate === 'off' || flags.treeNodes !== undefined ? undefined : bagel.calibrate()),
+  );
   if (flags.json) {
     process.stdout.write(`${JSON.stringify(answer)}\n`);
     return;
   }
-  process.stdout.write('\n');
+  process.stdout.write(flags.trace ? `${answer.text}\n` : '\n');
   const { stats, timings, seed, finishReason } = answer;
   info(
-    `${stats.tokens} tokens (${finishReason}), ${answer.promptTokens} of prompt in ${timings.promptMs.toFixed(0)} ms, ` +
+    `${stats.tokens} tokens in ${stats.steps} steps (${finishReason}), ${answer.promptTokens} of prompt in ${timings.promptMs.toFixed(0)} ms, ` +
       `${stats.tokensPerSecond.toFixed(1)} tokens/s, seed ${seed}`,
+  );
+  const { drafter, rounds, drafted, accepted, meanAcceptedWithBonus, speedup, note } = stats.speculation;
+  if (drafter === 'off') return;
+  info(
+    `${drafter}: ${rounds} rounds, ${accepted} of ${drafted} drafted tokens accepted, ` +
+      `${meanAcceptedWithBonus.toFixed(2)} tokens per step` +
+      `${speedup === undefined ? '' : `, ${speedup.toFixed(2)} times a plain step`}${note === undefined ? '' : `; ${note}`}`,
   );
 }
 
 /** Asks, and streams the answer to stdout unless one JSON object is wanted. */
 async function ask(bagel: Bagel, text: string, flags: AskFlags, signal: AbortSignal): Promise<Answer> {
-  const { temperature, topK, topP, minP, maxTokens, seed, stop } = flags;
-  const options = { ...defined({ temperature, topK, topP, minP, maxTokens, seed, stop }), signal };
+  const { temperature, topK, topP, minP, repetitionPenalty, maxTokens, seed, stop, speculate, treeNodes } = flags;
+  const spell = (id: number) => JSON.stringify(bagel.model.tokenizer?.decode([id]) || `<${id}>`);
+  const onRound = flags.trace && ((round: RoundReport) => info(roundText(round, spell)));
+  const options = {
+    ...defined({ temperature, topK, topP, minP, repetitionPenalty, maxTokens, seed, stop, treeNodes, onRound }),
+    speculate,
+    signal,
+  };
   const progress = new Progress('answering');
   using session = bagel.session();
   try {
@@ -61,7 +96,7 @@ async function ask(bagel: Bagel, text: string, flags: AskFlags, signal: AbortSig
     await session.addText(text, { signal });
     const stream = session.answer(options);
     for await (const piece of stream) {
-      if (flags.json) continue;
+      if (flags.json || flags.trace) continue; // a trace and a stream would mix on a terminal
       progress.stop();
       process.stdout.write(piece.text);
     }

@@ -20,7 +20,8 @@ export interface DemoResults {
   /** As "cpu (avx512, 2 threads), bf16". */
   machine: string;
   loadSeconds: number;
-  answers: { image: Image; question: string; answer: string }[];
+  /** An answer as runs of text, drafted ones and those of the model's own steps. */
+  answers: { image: Image; question: string; answer: { text: string; drafted: boolean }[] }[];
   drawings: { image: Image; prompt: string }[];
   edits: { source: Image; image: Image; instruction: string }[];
   rows: DemoRow[];
@@ -35,6 +36,7 @@ figure img { width: 192px; height: 192px; object-fit: contain; image-rendering: 
 figcaption { font-size: 0.85rem; color: #404040; }
 .edit { display: flex; gap: 0.75rem; align-items: center; }
 dl { margin: 0; flex: 1; min-width: 16rem; } dt { font-weight: 600; } dd { margin: 0 0 0.75rem; }
+mark { background: #cfe6cf; color: inherit; }
 svg text { font: 13px system-ui, sans-serif; fill: #1c1c1c; }
 `;
 
@@ -49,6 +51,7 @@ export async function renderReport(results: DemoResults): Promise<string> {
     `<h1>hyper-bagel demo</h1>
 <p class="about">${escapeHtml(results.machine)}; loaded in ${results.loadSeconds.toFixed(2)} s</p>
 <h2>Answers</h2>
+<p class="about"><mark>Drafted</mark> text was guessed ahead and confirmed by the model, several tokens per step.</p>
 ${answers.join('\n')}
 <h2>Drawings</h2>
 <div class="row">${drawings.join('\n')}</div>
@@ -62,8 +65,12 @@ ${results.profiles.map(({ title, report }) => `<h3>${escapeHtml(title)}</h3>\n${
 }
 
 async function answerHtml({ image, question, answer }: DemoResults['answers'][number]): Promise<string> {
-  const text = `<dl><dt>${escapeHtml(question)}</dt><dd>${escapeHtml(answer)}</dd></dl>`;
+  const text = `<dl><dt>${escapeHtml(question)}</dt><dd>${answer.map(runHtml).join('')}</dd></dl>`;
   return `<div class="row">${await figure(image, '')}${text}</div>`;
+}
+
+function runHtml({ text, drafted }: { text: string; drafted: boolean }): string {
+  return drafted ? `<mark>${escapeHtml(text)}</mark>` : escapeHtml(text);
 }
 
 async function editHtml({ source, image, instruction }: DemoResults['edits'][number]): Promise<string> {

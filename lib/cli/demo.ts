@@ -48,6 +48,7 @@ async function run(flags: DemoFlags): Promise<void> {
   }
   const start = performance.now();
   const results = await withModel(flags, async (bagel, signal) => {
+    await bagel.calibrate();
     const demo = new Demo(bagel, signal, (performance.now() - start) / 1e3);
     await demo.run();
     if (flags.profile !== undefined) await writeProfile(flags.profile, bagel, demo.events());
@@ -62,14 +63,16 @@ async function run(flags: DemoFlags): Promise<void> {
   const report = path.join(flags.out, 'report.html');
   await writeFileAtomic(report, await renderReport(results));
   if (flags.json) {
-    const answered = answers.map(({ question, answer }) => ({ question, answer }));
+    const answered = answers.map(({ question, answer }) => ({ question, answer: textOf(answer) }));
     const written = { report, pictures: pictures.map(({ file }) => file) };
     process.stdout.write(`${JSON.stringify({ ...written, answers: answered, tasks: rows })}\n`);
     return;
   }
-  for (const { question, answer } of answers) process.stdout.write(`${question}\n  ${answer}\n`);
+  for (const { question, answer } of answers) process.stdout.write(`${question}\n  ${textOf(answer)}\n`);
   process.stdout.write(`\n${formatTable(demoTable(rows))}\n${report}\n`);
 }
+
+const textOf = (runs: readonly { text: string }[]) => runs.map(({ text }) => text).join('');
 
 /** Runs the tasks one after the other, each with the profiler on. */
 class Demo {
@@ -112,10 +115,22 @@ class Demo {
   }
 
   async #ask(image: Image, question: string): Promise<void> {
-    const work = () => this.#bagel.ask(question, { images: [image], signal: this.#signal });
+    const runs: { text: string; drafted: boolean }[] = [];
+    const signal = this.#signal;
+    const work = async () => {
+      using session = this.#bagel.session();
+      await session.addImage(image, { signal });
+      await session.addText(question, { signal });
+      const stream = session.answer({ signal });
+      for await (const { text, draftedText } of stream) {
+        if (draftedText !== '') runs.push({ text: draftedText, drafted: true });
+        runs.push({ text: text.slice(draftedText.length), drafted: false });
+      }
+      return await stream.result;
+    };
     const { result, seconds } = await this.#measured('ask', question, work);
     const { steps, tokensPerSecond } = result.stats;
-    this.#results.answers.push({ image, question, answer: result.text });
+    this.#results.answers.push({ image, question, answer: runs });
     this.#results.rows.push({ task: question, kind: 'ask', steps, evaluations: steps, seconds, tokensPerSecond });
   }
 

@@ -36,6 +36,7 @@ async function loadModel(flags: ModelFlags, signal: AbortSignal): Promise<Bagel>
     const { device, dtype, threads } = flags;
     const bagel = await Bagel.load(flags.model, {
       ...defined({ device, dtype, threads }),
+      keepMeasurements: flags.cache,
       signal,
       onProgress: ({ loaded, total }) => progress.update(loaded, total),
     });
@@ -46,12 +47,14 @@ async function loadModel(flags: ModelFlags, signal: AbortSignal): Promise<Bagel>
   }
 }
 
-/** As {@link withModel}, with the profiler on during `work` when `--profile` asks for it. */
+/** As {@link withModel}, with the profiler on during `work`, but not `before` it, when `--profile` asks for it. */
 export async function withProfiledModel<T>(
   flags: ModelFlags,
   work: (bagel: Bagel, signal: AbortSignal) => Promise<T>,
+  before: (bagel: Bagel) => Promise<void> | undefined = () => undefined,
 ): Promise<T> {
   return withModel(flags, async (bagel, signal) => {
+    await before(bagel);
     if (flags.profile === undefined) return work(bagel, signal);
     bagel.context.profileStart();
     const result = await work(bagel, signal);

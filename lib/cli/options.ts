@@ -8,6 +8,8 @@ export interface ModelFlags {
   threads?: number;
   profile?: string;
   json?: true;
+  /** False with --no-cache. */
+  cache: boolean;
 }
 
 export function addModelOptions(command: Command): Command {
@@ -32,6 +34,7 @@ export function addModelOptions(command: Command): Command {
       integer(1, 256),
     )
     .option('--profile <file>', 'write a Chrome trace to the file and print a table by op to stderr')
+    .option('--no-cache', 'measure this machine anew, and keep nothing in the cache folder of the user')
     .option('--json', 'print one JSON object instead of text');
 }
 

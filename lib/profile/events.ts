@@ -19,7 +19,8 @@ const FAMILIES: readonly (readonly [pattern: RegExp, family: string])[] = [
   [/linear|pack_weight/i, 'linear'],
   [/norm/i, 'norms and RoPE'],
   [/embed|rope/i, 'embeddings'],
-  [/sample|philox|guided|decode_advance|emit|increment/i, 'sampling and solver'],
+  [/tree|draft|verify|kv_commit/i, 'speculation'],
+  [/sample|penalize|softmax|philox|guided|emit|increment/i, 'sampling and solver'],
 ];
 
 /** The family of an op, by its contract name; `other` for those that only move or convert data. */

@@ -32,6 +32,10 @@ export interface Speculation {
   policy: DraftPolicy;
   /** Text tokens of the conversation so far. */
   prompt: readonly number[];
+  /** A plain step of this model on this machine, in milliseconds, where it is known. */
+  plainMs?: number | undefined;
+  /** What there is to say about it after the answer. */
+  note?: (() => string | undefined) | undefined;
   /** Hears that the drafter failed: the answer goes on without it. */
   failed?: ((error: unknown) => void) | undefined;
 }

@@ -124,7 +124,7 @@ export class DecodeState {
   reset(): void {
     this.finished.write(Array.from({ length: this.size }, () => 2));
     this.#draft.clear();
-    this.candidateValues.clear();
+    this.candidateValues.clear(); // a write that was cancelled would fail who reads it
   }
 
   /** Points row `b`, whose sequence has finished, at another one. In queue order. */

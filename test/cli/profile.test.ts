@@ -111,6 +111,7 @@ test('only ops that move or convert data have no family of their own', () => {
     'norms and RoPE',
     'other',
     'sampling and solver',
+    'speculation',
   ]);
   const others = [...families].filter(([, family]) => family === 'other').map(([op]) => op);
   expect(others.filter((op) => !/cast|concat|copy/i.test(op))).toEqual([]);
@@ -158,7 +159,16 @@ describe('report.html', () => {
   const results: DemoResults = {
     machine: 'cpu (scalar, 1 threads), f32',
     loadSeconds: 0.5,
-    answers: [{ image, question: 'is <b> bold & "quoted"?', answer: 'yes <script>' }],
+    answers: [
+      {
+        image,
+        question: 'is <b> bold & "quoted"?',
+        answer: [
+          { text: 'yes', drafted: true },
+          { text: ' <script>', drafted: false },
+        ],
+      },
+    ],
     drawings: [{ image, prompt: 'a circle' }],
     edits: [{ source: image, image, instruction: 'make it red' }],
     rows: [

@@ -107,7 +107,7 @@ describe('the drafter hears', () => {
 
 describe('numbers', () => {
   test('of an oracle that knows six tokens', async () => {
-    const { stats, tokens } = await ask({ speculate: oracle(known, 6) });
+    const { stats, tokens } = await ask({ speculate: oracle(known, 6), treeNodes: 32 });
     const { speculation } = stats;
     expect(speculation).toMatchObject({ drafter: 'oracle', note: undefined });
     expect(stats.steps).toBe(Math.ceil(known.length / 7));

@@ -48,8 +48,9 @@ export interface AnswerOptions {
 export interface AnswerPiece {
   text: string;
   tokens: number[];
-  /** How many of the tokens, the first ones, had been drafted. */
+  /** How many of the tokens, the first ones, had been drafted, and the beginning of the text that is theirs. */
   drafted: number;
+  draftedText: string;
 }
 
 /** What speculation did for an answer. A round gives the accepted drafted tokens and one more, the bonus token. */

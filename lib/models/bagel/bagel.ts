@@ -9,6 +9,7 @@ import { packageRoot } from '../../native/load.js';
 import { Context, type ContextOptions } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
 import type { Answer, AnswerOptions } from './answer.js';
+import { type AnswerManyItem, type AnswerManyOptions, type AnswerManyResult, answerMany } from './answer-many.js';
 import { type BagelConfig, latentGrid, readConfig } from './config.js';
 import { ContextBuilder, THINK_PROMPTS } from './contexts.js';
 import { Painter, type PictureJob } from './draw.js';
@@ -31,6 +32,8 @@ export interface LoadOptions extends ContextOptions {
   dtype?: Float | undefined;
   /** Tokens that the cache holds, over all sessions. Default: from free memory and the model's limit. */
   cacheTokens?: number | undefined;
+  /** Keeps measurements of this machine in the user's cache folder. Default true. */
+  keepMeasurements?: boolean | undefined;
   signal?: AbortSignal | undefined;
   /** Bytes of weights that are in place. */
   onProgress?: ((progress: { phase: 'weights'; loaded: number; total: number }) => void) | undefined;
@@ -47,6 +50,7 @@ export type DrawItem = DrawOptions & { prompt: string; image?: ImageSource | und
 
 /** What a model folder holds besides configuration and weights. */
 interface ModelExtras {
+  keepMeasurements?: boolean | undefined;
   folder?: string;
   hash?: string;
   tokenizer?: Tokenizer;
@@ -79,13 +83,13 @@ export class Bagel {
   /** Identifies the weights: see the function `modelHash`. Undefined for a model of random weights. */
   readonly modelHash: string | undefined;
 
-  private constructor(model: BagelModel, { rgb, folder, hash }: ModelExtras) {
+  private constructor(model: BagelModel, { rgb, folder, hash, keepMeasurements }: ModelExtras) {
     this.model = model;
     this.config = model.config;
     this.dtype = model.dtype;
     this.context = model.cx;
     this.#decoders = new Decoders(model);
-    this.#speculator = new Speculator(model.vocabulary);
+    this.#speculator = new Speculator(model, keepMeasurements === false ? undefined : hash);
     this.#painter = new Painter(model, this.#decoders, rgb, hash);
     this.modelHash = hash;
     this.studentsOf = new Students(model, folder, hash);
@@ -179,7 +183,10 @@ export class Bagel {
         options.onProgress?.({ phase: 'weights', loaded: weightBytes, total: weightBytes });
         const last = config.llm.vocab - 1;
         const special = tokenizer ?? { bos: last - 3, eos: last - 2, visionStart: last - 1, visionEnd: last };
-        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }), extras);
+        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }), {
+          ...extras,
+          keepMeasurements: options.keepMeasurements,
+        });
       } finally {
         source.close();
       }
@@ -203,6 +210,14 @@ export class Bagel {
     await this.studentsOf.get(name);
   }
 
+  /**
+   * Measures what decode rounds cost on this machine, unless that is known. The first answer that speculates does it otherwise; a
+   * service may want it done before.
+   */
+  async calibrate(): Promise<void> {
+    await this.#speculator.curve();
+  }
+
   /** Opens a conversation. */
   session(): Session {
     return new Session(this.model, this.#decoders, this.#speculator);
@@ -221,6 +236,23 @@ export class Bagel {
     for (const image of options.images ?? []) await session.addImage(image, { signal });
     await session.addText(question, { signal });
     return await session.answer(options).result;
+  }
+
+  /**
+   * Answers in several sessions at once, as one batch: pieces and whole answers as they come. Each answer is the one that the
+   * session would give alone, token by token.
+   *
+   * @throws HyperBagelError BAD_OPTION at the call; from the iterator CANCELLED and what stops the whole batch. What stops one answer
+   * is its result.
+   */
+  answerMany(items: readonly AnswerManyItem[], options: AnswerManyOptions = {}): AsyncIterable<AnswerManyResult> {
+    if (!Array.isArray(items) || items.some((item) => !(item?.session instanceof Session))) {
+      throw new HyperBagelError('BAD_OPTION', 'answerMany wants a list of { session, ...options }', {
+        operand: 'items',
+      });
+    }
+    checkInteger('batch', options.batch ?? 8, 1, 64);
+    return answerMany(this.model, this.#decoders, items, options);
   }
 
   /**

@@ -59,7 +59,6 @@ export class Generation implements DecodeItem {
   readonly stop: readonly number[];
   readonly sampling: Sampling;
   readonly speculation: Speculation | undefined;
-  readonly times: DecodeTimes = { draftMs: 0, verifyMs: 0 };
   readonly #model: BagelModel;
   readonly #stops: StopStrings;
   readonly #decoder: StreamDecoder | undefined;
@@ -127,7 +126,7 @@ export class Generation implements DecodeItem {
       this.#accepted += given - 1;
     }
     if (trace) this.#onRound?.({ ...trace, index: event.index, accepted: acceptedNodes(trace, event.tokens) });
-    const piece: AnswerPiece = { text: '', tokens: [], drafted: 0 };
+    const piece: AnswerPiece = { text: '', tokens: [], drafted: 0, draftedText: '' };
     event.tokens.forEach((token, i) => {
       if (this.#finishReason) return;
       this.#fed++;
@@ -137,9 +136,12 @@ export class Generation implements DecodeItem {
         return;
       }
       piece.tokens.push(token);
-      if (!last) piece.drafted++;
       const { text, stopped } = this.#stops.push(this.#decoder?.push([token]) ?? '');
       piece.text += text;
+      if (!last) {
+        piece.drafted++;
+        piece.draftedText = piece.text;
+      }
       if (stopped) this.#finishReason = 'stop_string';
       else if (last && event.finished === 2) this.#finishReason = 'length';
     });
@@ -152,14 +154,18 @@ export class Generation implements DecodeItem {
     return piece.tokens.length > 0 || piece.text !== '' ? piece : undefined;
   }
 
-  /** The answer; its sequence then holds every token that was fed. */
-  finish(answerMs: number, plainMs: number | undefined): Decoded {
+  /**
+   * The answer; its sequence then holds every token that was fed.
+   *
+   * @param times of the batch that it was a part of
+   */
+  finish(answerMs: number, { draftMs, verifyMs }: DecodeTimes): Decoded {
     this.sequence.length += this.#fed;
     this.sequence.position += this.#fed;
     const tokens = this.#tokens;
     const finishReason = this.#finishReason ?? 'length';
     const last = finishReason === 'stop' ? [] : tokens.slice(-1);
-    const { draftMs, verifyMs } = this.times;
+    const plainMs = this.speculation?.plainMs;
     const steps = Math.max(1, this.#steps);
     return {
       text: this.#text,
@@ -179,7 +185,7 @@ export class Generation implements DecodeItem {
         verifyMs,
         otherMs: Math.max(0, answerMs - draftMs - verifyMs),
         speedup: plainMs === undefined ? undefined : (this.#fed * plainMs) / answerMs,
-        note: this.#note,
+        note: this.#note ?? this.speculation?.note?.(),
       },
     };
   }
@@ -215,11 +221,12 @@ export async function* decode(
   signal?.addEventListener('abort', abort, { once: true });
   const decoder = decoders.take();
   const start = performance.now();
+  const times = { draftMs: 0, verifyMs: 0 };
   try {
     const items = [generation];
     const rounds = decoder.run(() => items.pop(), {
       activity,
-      times: generation.times,
+      times,
       traced: init.options.onRound !== undefined,
       penalized: init.sampling.repetitionPenalty !== 1,
     });
@@ -231,7 +238,7 @@ export async function* decode(
       if (generation.finishReason) break;
     }
     throwIfAborted(signal);
-    return generation.finish(performance.now() - start, undefined);
+    return generation.finish(performance.now() - start, times);
   } finally {
     signal?.removeEventListener('abort', abort);
     decoders.give(decoder);

@@ -7,10 +7,25 @@ import type { Speculation } from '../../speculative/decode.js';
 import type { Sampling } from '../../speculative/state.js';
 import { Activity } from '../../tensor/context.js';
 import { type Answer, type AnswerOptions, type AnswerPiece, AnswerStream, checkSampling } from './answer.js';
-import { type Decoders, decode } from './generate.js';
+import { type Decoded, type Decoders, decode, type GenerationInit } from './generate.js';
 import type { BagelModel } from './model.js';
 import { checkText } from './options.js';
-import type { Speculator } from './speculate.js';
+import type { SpeculationChoice, Speculator } from './speculate.js';
+
+/** What is decided when an answer is asked for. */
+interface Choices {
+  sampling: Sampling;
+  speculation: SpeculationChoice | undefined;
+}
+
+/** @internal A session that is taken for an answer. */
+export interface OpenAnswer {
+  init: GenerationInit;
+  /** Makes the answer a part of the context. */
+  finish(done: Decoded, start: number): Answer;
+  /** Frees the session. */
+  leave(): void;
+}
 
 /** Runs queued work to its end, or undoes it when the signal says so. */
 export async function settle(model: BagelModel, signal: AbortSignal | undefined, queue: () => void): Promise<void> {
@@ -92,46 +107,65 @@ export class Session {
    * @throws HyperBagelError BAD_OPTION at the call; from the stream CONTEXT_FULL, BUSY, CANCELLED
    */
   answer(options: AnswerOptions = {}): AnswerStream {
-    const sampling = checkSampling(options);
-    const speculation = this.#speculator.choose(options, this.#history);
-    return new AnswerStream(this.#answer(options, sampling, speculation));
+    const choices = this.#choose(options);
+    return new AnswerStream(this.#answer(options, choices));
   }
 
-  async *#answer(
-    options: AnswerOptions,
-    sampling: Sampling,
-    speculation: Speculation | undefined,
-  ): AsyncGenerator<AnswerPiece, Answer, undefined> {
+  /**
+   * @internal Takes the session for an answer that somebody else runs. `leave` must follow.
+   *
+   * @throws HyperBagelError BAD_OPTION, CONTEXT_FULL, BUSY, CANCELLED; the session is then free
+   */
+  async open(options: AnswerOptions, choices: Choices = this.#choose(options)): Promise<OpenAnswer> {
     this.#enter();
+    let speculation: Speculation | undefined;
     try {
       if (this.#pending.length > 0) await this.#extend(options.signal, () => {});
-      const promptTokens = this.#sequence.length;
-      const promptMs = this.#promptMs;
-      const start = performance.now();
-      const init = { sequence: this.#sequence, sampling, options, speculation };
-      const done = yield* decode(this.#model, this.#decoders, init);
-      const answerMs = performance.now() - start;
-      this.#pending = done.pending;
-      this.#promptMs = 0;
-      this.#history.push(this.#model.special.bos, ...done.tokens, this.#model.special.eos);
-      const { text, tokens, finishReason, steps, speculation: drafts } = done;
-      return {
-        text,
-        tokens,
-        promptTokens,
-        finishReason,
-        seed: sampling.seed,
-        timings: { promptMs, answerMs },
-        stats: {
-          tokens: tokens.length,
-          steps,
-          tokensPerSecond: (1000 * tokens.length) / answerMs,
-          speculation: drafts,
-        },
-      };
-    } finally {
+      if (choices.speculation) speculation = await this.#speculator.prepare(choices.speculation, this.#history);
+    } catch (error) {
       this.#leave();
+      throw error;
     }
+    const promptTokens = this.#sequence.length;
+    return {
+      init: { sequence: this.#sequence, options, sampling: choices.sampling, speculation },
+      finish: (done, start) => {
+        const answerMs = performance.now() - start;
+        const promptMs = this.#promptMs;
+        this.#promptMs = 0;
+        this.#pending = done.pending;
+        this.#history.push(this.#model.special.bos, ...done.tokens, this.#model.special.eos);
+        const { text, tokens, finishReason, steps, speculation } = done;
+        return {
+          text,
+          tokens,
+          promptTokens,
+          finishReason,
+          seed: choices.sampling.seed,
+          timings: { promptMs, answerMs },
+          stats: { tokens: tokens.length, steps, tokensPerSecond: (1000 * tokens.length) / answerMs, speculation },
+        };
+      },
+      leave: () => {
+        this.#sequence.trim();
+        this.#leave();
+      },
+    };
+  }
+
+  async *#answer(options: AnswerOptions, choices: Choices): AsyncGenerator<AnswerPiece, Answer, undefined> {
+    const open = await this.open(options, choices);
+    try {
+      const start = performance.now();
+      const done = yield* decode(this.#model, this.#decoders, open.init);
+      return open.finish(done, start);
+    } finally {
+      open.leave();
+    }
+  }
+
+  #choose(options: AnswerOptions): Choices {
+    return { sampling: checkSampling(options), speculation: this.#speculator.choose(options, this) };
   }
 
   /** Gives the cache back. A running call ends first by its own means. Idempotent. */

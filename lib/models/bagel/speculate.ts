@@ -1,42 +1,171 @@
+import os from 'node:os';
 import { HyperBagelError } from '../../errors.js';
+import { AdaptivePolicy } from '../../speculative/adaptive.js';
+import { SpeculationControl } from '../../speculative/control.js';
+import type { CostCurve } from '../../speculative/cost-curve.js';
+import { loadCostCurve, storeCostCurve } from '../../speculative/cost-curve-file.js';
 import { fixedPolicy, type Speculation } from '../../speculative/decode.js';
 import type { HostDrafter } from '../../speculative/drafter.js';
+import { MEASURED_SLOTS, measureCostCurve } from '../../speculative/measure.js';
+import { NgramDrafter } from '../../speculative/ngram.js';
+import { NgramMemory } from '../../speculative/ngram-memory.js';
+import { MAX_DRAFTED } from '../../speculative/tree.js';
 import type { AnswerOptions } from './answer.js';
+import type { BagelModel } from './model.js';
 import { checkInteger } from './options.js';
 
 const KINDS = ['off', 'ngram', 'eagle', 'auto'] as const;
 
-/** Chooses how answers are drafted. */
+/** Tokens before the rounds whose cost is measured. */
+const MEASURED_CONTEXT = 128;
+
+/** Nodes of a tree while nothing is measured. */
+const UNMEASURED_NODES = 8;
+
+/** What an answer asked for. */
+export interface SpeculationChoice {
+  drafter: HostDrafter;
+  /** Nodes of a tree, the root included; undefined: by measured cost. */
+  nodes: number | undefined;
+}
+
+/** Chooses how answers are drafted; keeps what drafters remember of earlier ones, and what rounds cost. */
 export class Speculator {
-  constructor(private readonly vocabulary: number) {}
+  readonly #model: BagelModel;
+  /** Identifies the model; with it the cost curve is kept for the next process. */
+  readonly #hash: string | undefined;
+  readonly #memory = new NgramMemory();
+  readonly #ngrams = new WeakMap<object, NgramDrafter>();
+  /** By drafter: what was learnt about it. */
+  readonly #controls = new Map<string, SpeculationControl>();
+  #curve: Promise<CostCurve> | undefined;
+
+  constructor(model: BagelModel, hash?: string) {
+    this.#model = model;
+    this.#hash = hash;
+  }
 
   /**
-   * @param prompt text tokens of the conversation so far
-   * @throws HyperBagelError BAD_OPTION
+   * Checks what an answer asks for.
+   *
+   * @param session whose drafter it is
+   * @throws HyperBagelError BAD_OPTION; NOT_SUPPORTED (a drafter that this model does not have)
    */
-  choose(options: AnswerOptions, prompt: readonly number[]): Speculation | undefined {
-    const nodes = checkInteger('treeNodes', options.treeNodes ?? 32, 1, 128);
-    const wanted = options.speculate ?? 'off';
+  choose(options: AnswerOptions, session: object): SpeculationChoice | undefined {
+    const nodes =
+      options.treeNodes === undefined ? undefined : checkInteger('treeNodes', options.treeNodes, 1, MAX_DRAFTED + 1);
+    const drafter = this.#drafter(options.speculate ?? 'auto', session);
+    return drafter && { drafter, nodes };
+  }
+
+  /**
+   * Gets ready for an answer: measures once what rounds cost.
+   *
+   * @param prompt text tokens of the conversation so far
+   */
+  async prepare({ drafter, nodes }: SpeculationChoice, prompt: readonly number[]): Promise<Speculation> {
+    if (nodes !== undefined) return { drafter, policy: fixedPolicy(nodes), prompt };
+    let curve: CostCurve;
+    try {
+      curve = await this.curve();
+    } catch (error) {
+      if (!HyperBagelError.isInstance(error) || error.code !== 'CONTEXT_FULL') throw error;
+      return { drafter, policy: fixedPolicy(UNMEASURED_NODES), prompt }; // no room to measure in now
+    }
+    let control = this.#controls.get(drafter.name);
+    if (!control) {
+      control = new SpeculationControl(curve);
+      this.#controls.set(drafter.name, control);
+    }
+    const learnt = control;
+    return {
+      drafter,
+      policy: new AdaptivePolicy(learnt),
+      prompt,
+      plainMs: curve.stepMs,
+      note: () => (learnt.stats.state === 'off' ? `switched off: ${learnt.stats.reason}` : undefined),
+    };
+  }
+
+  /**
+   * What rounds cost: measured once.
+   *
+   * @throws HyperBagelError CONTEXT_FULL; it is tried again at the next call
+   */
+  async curve(): Promise<CostCurve> {
+    this.#curve ??= this.#measured();
+    try {
+      return await this.#curve;
+    } catch (error) {
+      this.#curve = undefined;
+      throw error;
+    }
+  }
+
+  /** A kept measurement, or a new one. */
+  async #measured(): Promise<CostCurve> {
+    const { cx, dtype } = this.#model;
+    const key = this.#hash && {
+      model: this.#hash,
+      device: `${cx.device} ${os.cpus()[0]?.model ?? ''}`,
+      isa: cx.isa,
+      threads: cx.threads,
+      dtype,
+    };
+    const known = key && (await loadCostCurve(key));
+    if (known) return known;
+    const sequence = this.#model.sequence();
+    try {
+      const { vocabulary, maxPositions } = this.#model;
+      const context = Math.min(MEASURED_CONTEXT, Math.floor(maxPositions / 4));
+      this.#model.appendTokens(
+        sequence,
+        Array.from({ length: context }, (_, i) => (i * 37) % vocabulary),
+      );
+      this.#model.reserve(sequence, Math.min(MEASURED_SLOTS, maxPositions - context));
+      const curve = await measureCostCurve(this.#model, sequence);
+      if (key) await storeCostCurve(key, curve).catch(() => {}); // a cache that cannot be written is none
+      return curve;
+    } finally {
+      sequence.release();
+    }
+  }
+
+  #drafter(wanted: NonNullable<AnswerOptions['speculate']>, session: object): HostDrafter | undefined {
     if (typeof wanted === 'object' && wanted !== null) {
       if (wanted.kind !== 'host') throw new HyperBagelError('NOT_SUPPORTED', 'device drafters are not supported yet');
       this.#check(wanted);
-      return { drafter: wanted, policy: fixedPolicy(nodes), prompt };
+      return wanted;
     }
-    if (!KINDS.includes(wanted)) {
-      throw new HyperBagelError('BAD_OPTION', `speculate must be one of ${KINDS.join(', ')} or a drafter`, {
-        operand: 'speculate',
-        expected: KINDS.join(', '),
-        got: String(wanted),
-      });
+    switch (wanted) {
+      case 'off':
+        return undefined;
+      case 'ngram':
+      case 'auto': {
+        let ngram = this.#ngrams.get(session);
+        if (!ngram) {
+          ngram = new NgramDrafter({ memory: this.#memory });
+          this.#ngrams.set(session, ngram);
+        }
+        return ngram;
+      }
+      case 'eagle':
+        throw new HyperBagelError('NOT_SUPPORTED', 'this model has no draft head', { operand: 'speculate' });
+      default:
+        throw new HyperBagelError('BAD_OPTION', `speculate must be one of ${KINDS.join(', ')} or a drafter`, {
+          operand: 'speculate',
+          expected: KINDS.join(', '),
+          got: String(wanted),
+        });
     }
-    return undefined;
   }
 
   #check(drafter: HostDrafter): void {
-    if (drafter.vocabulary === undefined || drafter.vocabulary === this.vocabulary) return;
+    const { vocabulary } = this.#model;
+    if (drafter.vocabulary === undefined || drafter.vocabulary === vocabulary) return;
     throw new HyperBagelError('BAD_OPTION', `drafter ${drafter.name} was made for another vocabulary`, {
       operand: 'speculate',
-      expected: `${this.vocabulary} tokens`,
+      expected: `${vocabulary} tokens`,
       got: `${drafter.vocabulary}`,
     });
   }

@@ -71,21 +71,47 @@ static void attend_columns(const AttentionRows& a, const float* inverse, int64_t
     }
 }
 
-/// Scores of slots [first, last) of one row become e^(s - max); returns the running sum, one chain in slot order.
-static inline float attend_weights(const AttentionRows& a, int row, int64_t first, int64_t last, int masked, float max, float sum) {
-  float* s = a.scores + row * a.score_stride;
+/// Scores of slots [first, last) of one row become e^(s - max).
+static inline void attend_exp(float* s, int64_t first, int64_t last, float max) {
   for (int64_t j = first; j < last; j += W) {
     const int n = last - j < W ? static_cast<int>(last - j) : W;
     store_n(s + j, vexp(sub(load_n(s + j, n), set1(max))), n);
-    for (int i = 0; i < n; ++i)
-      if (!masked || sees(a, row, j + i)) sum += s[j + i];
   }
-  return sum;
 }
 
+/// Weights of R rows and their running sums, each one chain in slot order: side by side, so that no sum waits for its last addition.
+template <int R>
+static inline void attend_weights(const AttentionRows& a, const float* max, float* sum) {
+  int64_t common = a.visible[0];
+  for (int r = 0; r < R; ++r) {
+    float* s = a.scores + r * a.score_stride;
+    attend_exp(s, 0, a.visible[r], max[r]);
+    attend_exp(s, a.own[2 * r], a.own[2 * r + 1], max[r]);
+    common = a.visible[r] < common ? a.visible[r] : common;
+  }
+  float chain[R];
+  for (int r = 0; r < R; ++r) chain[r] = 0.0f;
+  for (int64_t j = 0; j < common; ++j)
+    for (int r = 0; r < R; ++r) chain[r] += a.scores[r * a.score_stride + j];
+  for (int r = 0; r < R; ++r) {
+    const float* s = a.scores + r * a.score_stride;
+    for (int64_t j = common; j < a.visible[r]; ++j) chain[r] += s[j];
+    for (int64_t j = a.own[2 * r]; j < a.own[2 * r + 1]; ++j)
+      if (sees(a, r, j)) chain[r] += s[j];
+    sum[r] = chain[r];
+  }
+}
+
+/// Largest score of slots [first, last) of one row; what is no number does not count.
 static inline float attend_max(const AttentionRows& a, int row, int64_t first, int64_t last, int masked, float max) {
   const float* s = a.scores + row * a.score_stride;
-  for (int64_t j = first; j < last; ++j)
+  int64_t j = first;
+  if (!masked) {
+    V most = set1(max);
+    for (; j + W <= last; j += W) most = vmax(load(s + j), most);
+    max = reduce_max(most);
+  }
+  for (; j < last; ++j)
     if (!masked || sees(a, row, j)) max = s[j] > max ? s[j] : max;
   return max;
 }
@@ -104,14 +130,14 @@ static void attend_rows(const AttentionRows& a) {
   for (int64_t tile = 0; tile < lead_tiles; ++tile) attend_scores<T, R>(a, tile);
   if (first < last)
     for (int64_t tile = first / 64 > lead_tiles ? first / 64 : lead_tiles; tile < (last + 63) / 64; ++tile) attend_scores<T, R>(a, tile);
-  float inverse[R];
+  float inverse[R], max[R], sum[R];
   for (int r = 0; r < R; ++r) {
-    const int64_t o0 = a.own[2 * r], o1 = a.own[2 * r + 1];
-    const float lowest = -__builtin_inff();
-    const float max = attend_max(a, r, o0, o1, 1, attend_max(a, r, 0, a.visible[r], 0, lowest));
-    const float sum = attend_weights(a, r, o0, o1, 1, max, attend_weights(a, r, 0, a.visible[r], 0, max, 0.0f));
-    inverse[r] = sum == 0.0f ? 0.0f : 1.0f / sum;  // 0: it sees nothing; any seen slot gives the largest score's 1, or NaN
+    const float seen = attend_max(a, r, 0, a.visible[r], 0, -__builtin_inff());
+    max[r] = attend_max(a, r, a.own[2 * r], a.own[2 * r + 1], a.ancestors != nullptr, seen);
   }
+  attend_weights<R>(a, max, sum);
+  for (int r = 0; r < R; ++r)
+    inverse[r] = sum[r] == 0.0f ? 0.0f : 1.0f / sum[r];  // 0: it sees nothing; any seen slot gives the largest score's 1, or NaN
   for (int64_t column = 0; column < a.d; column += 64) {
     const int64_t left = a.d - column < 64 ? a.d - column : 64;
     const int n = static_cast<int>(left - (left - 1) / 16 * 16);  // live lanes of the last vector

@@ -11,8 +11,14 @@ static inline void tile_start(const LinearTile& t, int64_t row, V (&acc)[R][P]) 
     for (int p = 0; p < P; ++p) acc[r][p] = t.resume ? load(t.out + (row + r) * 64 + p * 16) : zero();
 }
 
+/// The first tile of rows fetches the panels of the next group meanwhile: panels are too short for the hardware to run ahead.
+template <int P>
+static inline void fetch_next(const LinearTile& t, int64_t element, int size) {
+  for (int p = 0; p < P; ++p) __builtin_prefetch(static_cast<const char*>(t.next[p]) + element * size, 0, 2);
+}
+
 template <int R, int P>
-static inline void tile_f32(const LinearTile& t, int64_t row) {
+static inline void tile_f32(const LinearTile& t, int64_t row, int) {
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
@@ -29,9 +35,10 @@ static inline void tile_f32(const LinearTile& t, int64_t row) {
 }
 
 template <int R, int P>
-static inline void tile_bf16(const LinearTile& t, int64_t row) {
+static inline void tile_bf16(const LinearTile& t, int64_t row, int turn) {
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
+  const bool fetch = turn == 0 && t.next[0];
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; k += 2) {
     V even[P], odd[P];
@@ -40,6 +47,7 @@ static inline void tile_bf16(const LinearTile& t, int64_t row) {
       const V b0 = set1(x[r * t.x_stride + k]), b1 = set1(x[r * t.x_stride + k + 1]);
       for (int p = 0; p < P; ++p) acc[r][p] = mac(b1, odd[p], mac(b0, even[p], acc[r][p]));
     }
+    if (fetch) fetch_next<P>(t, k * 16, 2);
   }
   for (int r = 0; r < R; ++r)
     for (int p = 0; p < P; ++p) store(t.out + (row + r) * 64 + p * 16, acc[r][p]);
@@ -48,7 +56,7 @@ static inline void tile_bf16(const LinearTile& t, int64_t row) {
 #ifdef HB_DOT_PAIRS
 /// `dot_pairs(acc, a, b)`: acc + a0 b0 + a1 b1 on 16 pairs of bf16, as the instruction rounds.
 template <int R, int P>
-static inline void tile_dot(const LinearTile& t, int64_t row) {
+static inline void tile_dot(const LinearTile& t, int64_t row, int turn) {
   // everything that the loop reads in locals: `t` could alias what it writes
   const int64_t stride = t.x_stride, k_end = t.k, fetch_at = t.k * 16;
   const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * stride;
@@ -64,8 +72,9 @@ static inline void tile_dot(const LinearTile& t, int64_t row) {
       for (int p = 0; p < P; ++p) acc[r][p] = zero();
   }
   // each of the tiles of a block fetches its share of the next block, so that memory is busy all the time
-  const int tiles = t.tiles, turn = static_cast<int>(row / HB_TILE_ROWS);
+  const int tiles = t.tiles;
   const bool fetch = tiles > 0 && turn < P;
+  const bool ahead = turn == 0 && !tiles && t.next[0];
   for (int64_t k = 0; k < k_end; k += 2) {
     VI v[P];
     for (int p = 0; p < P; ++p) v[p] = iload(w[p] + k * 16);
@@ -77,6 +86,7 @@ static inline void tile_dot(const LinearTile& t, int64_t row) {
     }
     if (fetch)
       for (int p = turn; p < P; p += tiles) __builtin_prefetch(w[p] + fetch_at + k * 16, 0, 3);
+    if (ahead) fetch_next<P>(t, k * 16, 2);
   }
   for (int r = 0; r < R; ++r)
     for (int p = 0; p < P; ++p) store(out + r * 64 + p * 16, acc[r][p]);
@@ -84,27 +94,38 @@ static inline void tile_dot(const LinearTile& t, int64_t row) {
 #endif
 
 template <int R, int P>
-static inline void tile_any(const LinearTile& t, int64_t row) {
+static inline void tile_any(const LinearTile& t, int64_t row, int turn) {
 #ifdef HB_DOT_PAIRS
-  if (t.dot) return tile_dot<R, P>(t, row);
+  if (t.dot) return tile_dot<R, P>(t, row, turn);
 #endif
-  return t.weight_bf16 ? tile_bf16<R, P>(t, row) : tile_f32<R, P>(t, row);
+  return t.weight_bf16 ? tile_bf16<R, P>(t, row, turn) : tile_f32<R, P>(t, row, turn);
 }
 
+template <int P>
+static inline void tile_of(const LinearTile& t, int64_t row, int64_t rows, int turn) {
+  switch (rows) {
+#if HB_TILE_ROWS > 2
+    case 6: return tile_any<6, P>(t, row, turn);
+    case 5: return tile_any<5, P>(t, row, turn);
+    case 4: return tile_any<4, P>(t, row, turn);
+    case 3: return tile_any<3, P>(t, row, turn);
+#endif
+#if HB_TILE_ROWS > 1
+    case 2: return tile_any<2, P>(t, row, turn);
+#endif
+    default: return tile_any<1, P>(t, row, turn);
+  }
+}
 
+/// Tiles of rows, as equal as can be: a tile of one row waits for its own products, four and three do not.
 template <int P>
 static void tile_rows(const LinearTile& t) {
+  const int64_t tiles = (t.rows + HB_TILE_ROWS - 1) / HB_TILE_ROWS;
   int64_t row = 0;
-  for (; row + HB_TILE_ROWS <= t.rows; row += HB_TILE_ROWS) tile_any<HB_TILE_ROWS, P>(t, row);
-  switch (t.rows - row) {
-#if HB_TILE_ROWS > 2
-    case 5: return tile_any<5, P>(t, row);
-    case 4: return tile_any<4, P>(t, row);
-    case 3: return tile_any<3, P>(t, row);
-    case 2: return tile_any<2, P>(t, row);
-#endif
-    case 1: return tile_any<1, P>(t, row);
-    default: return;
+  for (int turn = 0; turn < tiles; ++turn) {
+    const int64_t rows = t.rows / tiles + (turn < t.rows % tiles);
+    tile_of<P>(t, row, rows, turn);
+    row += rows;
   }
 }
 
@@ -112,6 +133,7 @@ static void tile_rows(const LinearTile& t) {
 static inline LinearTile one_panel(const LinearTile& t, int panel) {
   LinearTile one = t;
   one.panel[0] = t.panel[panel];
+  one.next[0] = nullptr;
   one.panels = 1;
   one.out = t.out + panel * 16;
   return one;

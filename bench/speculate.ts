@@ -1,0 +1,175 @@
+// Speculative decoding of the bundled model, arm beside arm: the same questions about pictures of the shapes world, answered plainly
+// and with drafts, in turns.
+import { LONG_QUESTION_TYPES, questionItems, renderScene, SHORT_QUESTION_TYPES } from '../lib/eval/world/index.js';
+import { Image } from '../lib/io/image.js';
+import type { Answer } from '../lib/models/bagel/answer.js';
+import type { Bagel } from '../lib/models/bagel/bagel.js';
+import type { HostDrafter } from '../lib/speculative/drafter.js';
+import { NgramDrafter } from '../lib/speculative/ngram.js';
+import { NgramMemory } from '../lib/speculative/ngram-memory.js';
+import { median } from './arithmetic.js';
+
+interface Ask {
+  image: Image;
+  question: string;
+}
+
+/** The first `count` questions of each type, taken from the `offset`-th on. */
+export function questionSet(types: readonly string[], count: number, offset: number): Ask[] {
+  return types.flatMap((type) =>
+    questionItems(type as never, offset + count)
+      .slice(offset)
+      .map(({ scene, question }) => ({ image: Image.fromRaw(renderScene(scene), 64, 64), question })),
+  );
+}
+
+/** Drafts what it is told the answer is, in chains of `depth`: what a perfect drafter would give. */
+class Oracle implements HostDrafter {
+  readonly kind = 'host';
+  readonly name = 'oracle';
+  #at = 0;
+  constructor(
+    private readonly answer: readonly number[],
+    private readonly depth: number,
+  ) {}
+  start(): void {
+    this.#at = 0;
+  }
+  observe(tokens: readonly number[]): void {
+    this.#at += tokens.length;
+  }
+  propose() {
+    const tokens = this.answer.slice(this.#at, this.#at + this.depth);
+    return tokens.length === 0 ? undefined : { tokens, parents: tokens.map((_, i) => i - 1) };
+  }
+  finish(): void {}
+  fork(): HostDrafter {
+    return new Oracle(this.answer, this.depth);
+  }
+  reset(): void {
+    this.#at = 0;
+  }
+}
+
+/** One way of answering: its name, and the drafter for the next question. */
+interface Arm {
+  name: string;
+  speculate(plain: Answer): 'off' | HostDrafter;
+  /** Size of its trees; undefined: by measured cost. */
+  treeNodes?: number;
+  /** Before each round over the set. */
+  reset(): Promise<void>;
+}
+
+export interface ArmResult {
+  name: string;
+  /** Sum of `answerMs` over the set, one per round. */
+  ms: number[];
+  /** Median over the rounds of plain time / time. */
+  speedup: number;
+  meanAccepted: number;
+  meanAcceptedWithBonus: number;
+  nodesPerRound: number;
+  draftShare: number;
+}
+
+async function ask(
+  bagel: Bagel,
+  { image, question }: Ask,
+  speculate: 'off' | HostDrafter,
+  treeNodes?: number,
+): Promise<Answer> {
+  using session = bagel.session();
+  await session.addImage(image);
+  await session.addText(question);
+  return await session.answer({ speculate, treeNodes, maxTokens: 256 }).result;
+}
+
+/** Answers the set by every arm, question by question in turns, for some rounds. */
+async function compare(bagel: Bagel, set: readonly Ask[], arms: readonly Arm[], rounds: number): Promise<ArmResult[]> {
+  const sums = arms.map(() => ({ ms: [] as number[], steps: 0, accepted: 0, rounds: 0, nodes: 0, draftMs: 0 }));
+  for (let round = 0; round <= rounds; round++) {
+    for (const arm of arms) await arm.reset();
+    const ms = arms.map(() => 0);
+    for (const item of set) {
+      let plain: Answer | undefined;
+      for (const [i, arm] of arms.entries()) {
+        const answer = await ask(bagel, item, plain ? arm.speculate(plain) : 'off', arm.treeNodes);
+        plain ??= answer;
+        if (answer.tokens.join() !== plain.tokens.join()) throw new Error(`${arm.name} changed an answer`);
+        ms[i] = (ms[i] as number) + answer.timings.answerMs;
+        const sum = sums[i];
+        if (!sum || round === 0) continue;
+        const s = answer.stats.speculation;
+        sum.steps += answer.stats.steps;
+        sum.accepted += s.accepted;
+        sum.rounds += s.rounds;
+        sum.nodes += s.nodesPerRound * s.rounds;
+        sum.draftMs += s.draftMs;
+      }
+    }
+    if (round === 0) continue;
+    for (const [i, sum] of sums.entries()) sum.ms.push(ms[i] as number);
+  }
+  const plain = sums[0]?.ms ?? [];
+  return arms.map((arm, i) => {
+    const sum = sums[i] as (typeof sums)[number];
+    return {
+      name: arm.name,
+      ms: sum.ms,
+      speedup: median(sum.ms.map((ms, round) => (plain[round] as number) / ms)),
+      meanAccepted: sum.accepted / sum.steps,
+      meanAcceptedWithBonus: sum.accepted / sum.steps + 1,
+      nodesPerRound: sum.rounds === 0 ? 0 : sum.nodes / sum.rounds,
+      draftShare: sum.draftMs / sum.ms.reduce((a, b) => a + b, 0),
+    };
+  });
+}
+
+const nothing = async () => {};
+
+/** Questions per type in a set, and of other pictures before it. */
+const COUNTS = { long: 12, warm: 24, short: 3 };
+
+export async function speculationRows(bagel: Bagel, rounds: number): Promise<{ set: string; arms: ArmResult[] }[]> {
+  const { eos } = bagel.model.special;
+  const off: Arm = { name: 'off', speculate: () => 'off', reset: nothing };
+  const ngram = (name: string, before: readonly Ask[]): Arm => {
+    let memory = new NgramMemory();
+    const answers: number[][] = [];
+    return {
+      name,
+      speculate: () => new NgramDrafter({ memory }),
+      async reset() {
+        memory = new NgramMemory();
+        if (answers.length === 0) for (const item of before) answers.push((await ask(bagel, item, 'off')).tokens);
+        for (const tokens of answers) memory.learn([...tokens, eos]);
+      },
+    };
+  };
+  const oracle: Arm = {
+    name: 'oracle, depth 6',
+    speculate: (plain) => new Oracle([...plain.tokens, eos], 6),
+    treeNodes: 7,
+    reset: nothing,
+  };
+  const long = questionSet(LONG_QUESTION_TYPES, COUNTS.long, COUNTS.warm);
+  const short = questionSet(SHORT_QUESTION_TYPES, COUNTS.short, COUNTS.warm);
+  const before = questionSet([...LONG_QUESTION_TYPES], COUNTS.warm, 0);
+  const beforeShort = questionSet([...SHORT_QUESTION_TYPES], COUNTS.short * 2, 0);
+  return [
+    {
+      set: `long answers (${long.length} of ${LONG_QUESTION_TYPES.join(', ')})`,
+      arms: await compare(bagel, long, [off, ngram('ngram, cold', []), ngram('ngram, warm', before), oracle], rounds),
+    },
+    {
+      set: `short answers (${short.length} of ${SHORT_QUESTION_TYPES.length} types)`,
+      arms: await compare(
+        bagel,
+        short,
+        [off, ngram('ngram, cold', []), ngram('ngram, warm', beforeShort), oracle],
+        rounds,
+      ),
+    },
+  ];
+}
