@@ -1,4 +1,5 @@
 import { escapeHtml } from '../io/html.js';
+import { seriesOf } from './budget-table.js';
 import type { MethodResult } from './results.js';
 
 interface Point {
@@ -50,7 +51,7 @@ const LEGEND_LINE = 20;
 
 /** Quality against network evaluations, as an SVG file: a panel for each figure, a line for each solver and guidance. */
 export function qualityPlot(results: readonly MethodResult[]): string {
-  const panels = PANELS.map((panel) => ({ panel, series: seriesOf(results, panel) })).filter(
+  const panels = PANELS.map((panel) => ({ panel, series: seriesIn(results, panel) })).filter(
     ({ series }) => series.length > 0,
   );
   const names = [...new Set(panels.flatMap(({ series }) => series.map(({ name }) => name)))];
@@ -77,13 +78,13 @@ export function qualityPlot(results: readonly MethodResult[]): string {
   );
 }
 
-function seriesOf(results: readonly MethodResult[], panel: Panel): Series[] {
+function seriesIn(results: readonly MethodResult[], panel: Panel): Series[] {
   const groups = new Map<string, Point[]>();
   for (const result of results) {
     const nfe = panel.nfe(result);
     const value = panel.value(result);
     if (nfe === undefined || value === undefined || value === null || !Number.isFinite(value)) continue;
-    const name = result.method.replace(/(^|:)\d+(?=:|$)/, '');
+    const name = seriesOf(result.method);
     groups.set(name, [...(groups.get(name) ?? []), { nfe, value }]);
   }
   return [...groups].map(([name, points]) => ({ name, points: points.sort((a, b) => a.nfe - b.nfe) }));

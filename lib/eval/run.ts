@@ -2,6 +2,7 @@ import path from 'node:path';
 import type { Image } from '../io/image.js';
 import { writeFileAtomic } from '../io/output.js';
 import type { Bagel } from '../models/bagel/bagel.js';
+import { budgetTable } from './budget-table.js';
 import { type Comparison, compareRecords, readRecorded } from './compare.js';
 import { EDITS_SUITE, type EditsRecord, editsScores } from './edits.js';
 import { Evaluation, type EvaluationPlan, type MethodPictures } from './evaluate.js';
@@ -171,6 +172,13 @@ function tablesOf(
     const note = methods.some(({ isReference }) => isReference)
       ? '* the undistilled model, plain Euler steps: the row to read the ones above it by'
       : undefined;
+    const budgets = [
+      budgetTable('ShapeEval, overall', methods, ({ shapes }) => shapes?.scores.overall.toFixed(3)),
+      budgetTable('PSNR to the teacher, dB', methods, ({ shapes }) => shapes?.nearness?.psnr?.toFixed(1)),
+    ];
+    for (const table of budgets) {
+      if (table) tables.push({ title: `${table[0]?.[0]}, by evaluations of each branch`, table });
+    }
     tables.push({ title: 'Methods', table: methodsTable(methods), ...(note === undefined ? {} : { note }) });
     const fidelity = fidelityTable(methods);
     if ((fidelity[0]?.length ?? 0) > 1) tables.push({ title: 'Distribution and attributes', table: fidelity });

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { budgetTable } from '../../lib/eval/budget-table.js';
 import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphHas } from '../../lib/eval/font.js';
 import { qualityPlot } from '../../lib/eval/plot.js';
 import type { MethodResult } from '../../lib/eval/results.js';
@@ -103,6 +104,29 @@ describe('plot', () => {
       expect(qualityPlot(some)).not.toMatch(/NaN|Infinity|undefined/);
     }
   });
+});
+
+test('a figure by evaluations of each branch', () => {
+  const results = [
+    result('euler:50', 91, 0.8),
+    result('euler:4:guided', 8, 0.1, 21),
+    result('euler:8:guided', 16, 0.2, 22),
+    result('heun:2:guided', 6, 0.3, 23),
+    result('heun:3:guided', 10, 0.35, 23.5),
+    result('heun:4:guided', 14, 0.4, 24),
+    result('euler:9', 18, 0.7, 30),
+    result('multistep:8:unguided', 8, 0.5, null),
+    result('student=fast', 6, 0.9, 40),
+  ];
+  const overall = ({ shapes }: MethodResult) => shapes?.scores.overall.toFixed(2);
+  expect(budgetTable('overall', results, overall)).toEqual([
+    ['overall', 'at most 4', 'at most 8'],
+    ['euler:guided', '0.10', '0.20'],
+    ['heun:guided', '0.30', '0.40'],
+    ['multistep:unguided', '', '0.50'],
+  ]);
+  expect(budgetTable('overall', results.slice(0, 3), overall)).toBeUndefined();
+  expect(budgetTable('overall', RESULTS, overall)).toBeUndefined();
 });
 
 describe('tables', () => {
