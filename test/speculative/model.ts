@@ -17,7 +17,8 @@ export interface Pair {
   /** The target's law after some tokens of the answer. */
   target(after: readonly number[]): Law;
   drafter(after: readonly number[]): Law;
-  /** The target's logits, penalties included. */
+  /** The target's logits, without and with the penalty. */
+  raw?(after: readonly number[]): number[];
   logits?(after: readonly number[]): number[];
 }
 
@@ -45,14 +46,17 @@ export function penalised(logits: readonly number[], occurred: readonly number[]
   return logits.map((x, id) => (occurred.includes(id) ? (x > 0 ? x / penalty : x * penalty) : x));
 }
 
-/** Logits per context, made once. */
-function table(rng: Rng, make: (rng: Rng) => number[]): (after: readonly number[]) => number[] {
-  const known = new Map<string, number[]>();
+/** A function of the context whose values are kept. */
+function kept<T>(make: (after: readonly number[]) => T): (after: readonly number[]) => T {
+  const known = new Map<string, T>();
   return (after) => {
     const key = after.join();
-    const found = known.get(key) ?? make(rng);
-    known.set(key, found);
-    return found;
+    let value = known.get(key);
+    if (value === undefined) {
+      value = make(after);
+      known.set(key, value);
+    }
+    return value;
   };
 }
 
@@ -63,15 +67,17 @@ export type Kind = 'near' | 'far' | 'ties' | 'holes';
  * A random pair. `holes`: both laws lack tokens, not the same ones. The prompt that a repetition penalty has seen is token 0.
  */
 export function randomPair(seed: number, vocabulary: number, kind: Kind, settings: Settings = {}): Pair {
-  const rng = seeded(seed);
-  const noise = () => rng() + rng() + rng() - 1.5;
-  const logits = table(rng, () =>
-    Array.from({ length: vocabulary }, () => (kind === 'ties' ? between(rng, -1, 1) * Math.LN2 : 3 * noise())),
-  );
+  /** Numbers of a context: the same in whatever order contexts are asked for. */
+  const table = (salt: number, next: (rng: Rng) => number) =>
+    kept((after) => {
+      const context = after.reduce((sum, token) => sum * (vocabulary + 1) + token + 1, 0);
+      const rng = seeded(1e6 * seed + 2 * context + salt);
+      return Array.from({ length: vocabulary }, () => next(rng));
+    });
+  const noise = (rng: Rng) => rng() + rng() + rng() - 1.5;
+  const logits = table(0, (rng) => (kind === 'ties' ? between(rng, -1, 1) * Math.LN2 : 3 * noise(rng)));
   const distance = kind === 'far' ? 4 : 1;
-  const shift = table(rng, () =>
-    Array.from({ length: vocabulary }, () => (kind === 'ties' ? between(rng, 0, 1) * Math.LN2 : distance * noise())),
-  );
+  const shift = table(1, (rng) => (kind === 'ties' ? between(rng, 0, 1) * Math.LN2 : distance * noise(rng)));
   const hole = (of: string, after: readonly number[], law: Law): Law => {
     if (kind !== 'holes') return law;
     const lost = (after.reduce((sum, t) => 5 * sum + t + 1, of === 'target' ? 0 : 1) + seed) % vocabulary;
@@ -84,11 +90,12 @@ export function randomPair(seed: number, vocabulary: number, kind: Kind, setting
   const scores = (after: readonly number[]) => penalised(logits(after), occurred(after), penalty);
   return {
     vocabulary,
+    raw: logits,
     logits: scores,
-    target: (after) => hole('target', after, filteredLaw(scores(after), settings)),
-    drafter: (after) => {
+    target: kept((after) => hole('target', after, filteredLaw(scores(after), settings))),
+    drafter: kept((after) => {
       const moved = logits(after).map((x, id) => x + (shift(after)[id] as number));
       return hole('drafter', after, filteredLaw(moved, { temperature: settings.temperature || 1 }));
-    },
+    }),
   };
 }
