@@ -3,6 +3,7 @@ import type { Image } from '../io/image.js';
 import type { Bagel } from '../models/bagel/bagel.js';
 import { latentGrid, latentWidth } from '../models/bagel/config.js';
 import type { DrawOptions } from '../models/bagel/draw-options.js';
+import type { Session } from '../models/bagel/session.js';
 import { type Method, optionsOf } from './method.js';
 import { IMAGE_SIDE } from './world/scene.js';
 
@@ -61,14 +62,28 @@ export async function* makePictures(
   }
 }
 
-/** Answers the questions, greedily, in any order. The one place that says how a batch is run. */
+/** Answers the questions together, greedily, and yields them in any order. The one place that says how a batch is run. */
 export async function* giveAnswers(
   bagel: Bagel,
   requests: readonly { readonly question: string; readonly image: Image }[],
   signal: AbortSignal | undefined,
 ): AsyncGenerator<{ index: number; answer: string }> {
-  for (const [index, { question, image }] of requests.entries()) {
-    const { text } = await bagel.ask(question, { images: [image], temperature: 0, signal });
-    yield { index, answer: text };
+  const sessions = requests.map(() => bagel.session());
+  try {
+    for (const [i, { question, image }] of requests.entries()) {
+      const session = sessions[i] as Session;
+      await session.addImage(image, { signal });
+      await session.addText(question, { signal });
+    }
+    const items = sessions.map((session) => ({ session, temperature: 0 }));
+    for await (const news of bagel.answerMany(items, { batch: Math.min(MOST_ANSWERS, items.length), signal })) {
+      if ('error' in news) throw news.error;
+      if ('answer' in news) yield { index: news.index, answer: news.answer.text };
+    }
+  } finally {
+    for (const session of sessions) session.dispose();
   }
 }
+
+/** Answers at work at once at most: the limit of `answerMany`. */
+const MOST_ANSWERS = 64;
