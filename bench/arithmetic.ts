@@ -62,6 +62,24 @@ export function outsideOps(events: readonly ProfileEvent[]): number {
   return end > start ? 1 - inside / (end - start) : Number.NaN;
 }
 
+/** Ops that come after the forward of a denoise step, and the one that begins the next. */
+const AFTER_FORWARD = ['philox_normal', 'guided_update'];
+const BEGINS_FORWARD = 'time_embedding';
+
+/** The share of op time that the ops of denoise steps take outside the model's forward. NaN without ops. */
+export function outsideForward(events: readonly ProfileEvent[]): number {
+  let after = false;
+  let [outside, all] = [0, 0];
+  for (const { op, startNs, endNs } of events) {
+    if (op === '') continue;
+    if (op === BEGINS_FORWARD) after = false;
+    else if (AFTER_FORWARD.includes(op)) after = true;
+    all += endNs - startNs;
+    if (after) outside += endNs - startNs;
+  }
+  return outside / all;
+}
+
 /** How often work of `seconds` is to be repeated to take at least `target` seconds: 1 to `most`. */
 export function repeatsFor(seconds: number, target: number, most: number): number {
   return Math.max(1, Math.min(most, Math.ceil(target / Math.max(seconds, 1e-9))));

@@ -10,7 +10,17 @@ export interface RowName {
 }
 
 /** Steps of the bundled model: see steps.ts. */
-export const STEPS = ['decode_step', 'decode_step_16', 'denoise_step', 'vae_decode'] as const;
+export const STEPS = [
+  'decode_step',
+  'decode_step_16',
+  'denoise_step',
+  'denoise_step_apart',
+  'denoise_step_unguided',
+  'denoise_step_watched',
+  'edit_step',
+  'edit_step_apart',
+  'vae_decode',
+] as const;
 export type StepName = (typeof STEPS)[number];
 
 export function isStep(name: string): name is StepName {

@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { measureRoofline } from '../lib/profile/roofline.js';
 import { Context, type ContextOptions } from '../lib/tensor/context.js';
 import { median } from './arithmetic.js';
-import { type Gate, gateLine, outsideGates, rowsGate } from './gates.js';
+import { denoiseGates, type Gate, gateLine, outsideGates, rowsGate } from './gates.js';
 import { FULL, QUICK } from './harness.js';
 import { describeMachine, machineLine, rooflineLines } from './machine.js';
 import { measureOp, measureQueue } from './op-row.js';
@@ -129,6 +129,8 @@ async function check(cx: Context, where: ContextOptions, json: (kind: string, va
   const gates: Gate[] = [await rowsGate(cx, roofline, os.freemem())];
   progress('time outside ops');
   gates.push(...(await outsideGates(where)));
+  progress('denoising');
+  gates.push(...(await denoiseGates(where)));
   progress('');
   for (const gate of gates) {
     say(gateLine(gate));

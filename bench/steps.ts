@@ -1,17 +1,13 @@
 // Whole steps of the bundled model, as its engines run them: the loop over a recorded program, its ring and its waits included.
-import type { Sequence } from '../lib/cache/pages.js';
-import { shiftedGrid } from '../lib/denoise/grid.js';
-import { planSteps } from '../lib/denoise/schedule.js';
 import { Bagel } from '../lib/models/bagel/bagel.js';
-import { scratchPagesFor } from '../lib/models/bagel/branch-state.js';
 import { latentGrid, latentWidth } from '../lib/models/bagel/config.js';
-import { DenoiseStep } from '../lib/models/bagel/denoise-step.js';
 import type { BagelModel } from '../lib/models/bagel/model.js';
 import type { ProfileEvent } from '../lib/profile/events.js';
 import { byteRate, flopRate, type MachineRoofline } from '../lib/profile/roofline.js';
 import { BatchDecoder } from '../lib/speculative/decode.js';
 import { Activity, type ContextOptions } from '../lib/tensor/context.js';
 import { type Cost, type Floor, floorOf, median, outsideOps } from './arithmetic.js';
+import { type DenoiseCase, denoiseRunner, filled, type Runner } from './denoise.js';
 import { type Limits, time } from './harness.js';
 import type { StepName } from './rows.js';
 
@@ -29,33 +25,13 @@ export interface StepResult {
   about: string;
 }
 
-/** Tokens in the context before the step, steps per sample, guidance as `draw` has it by default. */
+/** Tokens in the context before a decode step, steps per sample. */
 const CONTEXT = 64;
 const DECODE_STEPS = 32;
 const DENOISE_STEPS = 8;
-const GUIDANCE = { text: 4, image: 1, interval: [0.4, 1], renorm: 'global', renormMin: 0 } as const;
 const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 /** Profiles of a step; their median counts. */
 const ROUNDS = 5;
-
-/** Something that runs `steps` steps per call of `run`. */
-interface Runner {
-  steps: number;
-  about: string;
-  run(): Promise<void>;
-  dispose(): void;
-}
-
-/** A context of `length` tokens. The ids are arbitrary, their number counts. */
-function filled(model: BagelModel, length: number): Sequence {
-  const sequence = model.sequence();
-  const { vocab } = model.config.llm;
-  model.appendTokens(
-    sequence,
-    Array.from({ length }, (_, i) => (i * 37) % vocab),
-  );
-  return sequence;
-}
 
 /** `size` sequences that decode together, one row each. */
 function decodeRunner(model: BagelModel, size: number): Runner {
@@ -85,43 +61,6 @@ function decodeRunner(model: BagelModel, size: number): Runner {
   };
 }
 
-/** Steps of a drawing of the model's own size, all of them guided by text. */
-function denoiseRunner(model: BagelModel): Runner {
-  const { imageSize } = model.config;
-  const grid = latentGrid(model.config, { width: imageSize, height: imageSize });
-  const step = new DenoiseStep(model, {
-    pictures: [grid],
-    renorm: GUIDANCE.renorm,
-    sharedImage: true,
-    memory: false,
-    stochastic: false,
-    separate: false,
-    watch: {},
-    student: undefined,
-  });
-  const full = filled(model, CONTEXT);
-  const branches = { full, noText: model.sequence() };
-  const n = grid.rows * grid.columns;
-  const scratch = model.pool.take(2 * scratchPagesFor(n));
-  const noise = Float32Array.from({ length: n * latentWidth(model.config) }, (_, i) => Math.sin(i));
-  const plan = planSteps(shiftedGrid(50, 3), GUIDANCE).slice(0, DENOISE_STEPS);
-  return {
-    steps: DENOISE_STEPS,
-    about: `${imageSize} x ${imageSize}: ${2 * (n + 2)} rows (2 branches), ${CONTEXT} tokens before them`,
-    async run() {
-      let seen = 0;
-      const job = { contexts: [branches], scratch: [scratch], seeds: [0], noise: [noise], plan };
-      for await (const _ of step.run({ ...job, renormMin: GUIDANCE.renormMin, activity: new Activity() })) seen++;
-      if (seen !== plan.length) throw new Error(`${seen} of ${plan.length} denoise steps ran`);
-    },
-    dispose() {
-      step.dispose();
-      model.pool.release(scratch);
-      for (const sequence of Object.values(branches)) sequence.release();
-    },
-  };
-}
-
 function decodePicture(model: BagelModel): Runner {
   const { cx, config } = model;
   const { imageSize } = config;
@@ -141,14 +80,28 @@ function decodePicture(model: BagelModel): Runner {
   };
 }
 
-function runnerOf(model: BagelModel, name: StepName): Runner {
+/** First steps of 50 of a picture of the model's own size. */
+const denoise = (model: BagelModel, c: Partial<DenoiseCase>): Promise<Runner> =>
+  denoiseRunner(model, { kind: 'draw', steps: 50, run: DENOISE_STEPS, guided: true, ...c });
+
+async function runnerOf(model: BagelModel, name: StepName): Promise<Runner> {
   switch (name) {
     case 'decode_step':
       return decodeRunner(model, 1);
     case 'decode_step_16':
       return decodeRunner(model, 16);
     case 'denoise_step':
-      return denoiseRunner(model);
+      return denoise(model, {});
+    case 'denoise_step_apart':
+      return denoise(model, { separate: true });
+    case 'denoise_step_unguided':
+      return denoise(model, { guided: false });
+    case 'denoise_step_watched':
+      return denoise(model, { watched: true });
+    case 'edit_step':
+      return denoise(model, { kind: 'edit' });
+    case 'edit_step_apart':
+      return denoise(model, { kind: 'edit', separate: true });
     case 'vae_decode':
       return decodePicture(model);
   }
@@ -178,7 +131,7 @@ async function profileOf(model: BagelModel, runner: Runner): Promise<ProfileEven
 
 /** Share of the executor's time outside ops: the median of a few profiles. */
 export async function outsideShare(model: BagelModel, name: StepName): Promise<number> {
-  const runner = runnerOf(model, name);
+  const runner = await runnerOf(model, name);
   try {
     // the first profile makes the descriptions that later ones share
     await profileOf(model, runner);
@@ -196,7 +149,7 @@ export async function measureStep(
   roofline: MachineRoofline,
   limits: Limits,
 ): Promise<StepResult> {
-  const runner = runnerOf(model, name);
+  const runner = await runnerOf(model, name);
   try {
     await runner.run();
     const samples = await time(name, () => runner.run(), limits);

@@ -1,5 +1,14 @@
 import { describe, expect, test } from 'vitest';
-import { floorOf, median, outsideOps, quantile, ratioOfMedians, repeatsFor, workOf } from '../../bench/arithmetic.js';
+import {
+  floorOf,
+  median,
+  outsideForward,
+  outsideOps,
+  quantile,
+  ratioOfMedians,
+  repeatsFor,
+  workOf,
+} from '../../bench/arithmetic.js';
 import { gateLine, judge } from '../../bench/gates.js';
 import { interleave, QUICK, time } from '../../bench/harness.js';
 import { rotationOf } from '../../bench/op-row.js';
@@ -92,10 +101,29 @@ describe('time outside ops', () => {
     expect(outsideOps(events)).toBeCloseTo(0.5, 12);
   });
 
+  test('noise, update and what follows are outside a forward, until the next begins', () => {
+    const step = (at: number) => [
+      event('', at, at + 100),
+      event('time_embedding', at, at + 10),
+      event('linear', at + 10, at + 60),
+      event('philox_normal', at + 60, at + 65),
+      event('guided_update', at + 65, at + 75),
+      event('linear', at + 80, at + 90),
+      event('emit', at + 90, at + 95),
+    ];
+    // of each step 60 inside and 30 outside; the first noise before them 10
+    const events = [event('philox_normal', 0, 10), ...step(100), ...step(300)];
+    expect(outsideForward(events)).toBeCloseTo(70 / 190, 12);
+    expect(outsideForward([])).toBeNaN();
+  });
+
   test('no ops give no figure, and a gate without a figure does not pass', () => {
     expect(outsideOps([event('', 0, 5)])).toBeNaN();
     expect(judge('x', Number.NaN, 0.15, '').passed).toBe(false);
     expect(judge('x', 0.16, 0.15, '').passed).toBe(false);
+    expect(judge('x', 0.83, 0.84, '', 'least').passed).toBe(false);
+    expect(judge('x', Number.NaN, 0.84, '', 'least').passed).toBe(false);
+    expect(gateLine(judge('x', 0.84, 0.84, 'why', 'least'))).toBe('pass  x: 0.840, at least 0.84 (why)');
     expect(gateLine(judge('x', 0.15, 0.15, 'why'))).toBe('pass  x: 0.150, at most 0.15 (why)');
   });
 });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { type DenoiseCase, denoiseRunner, outsideForwardShare, saving } from '../../bench/denoise.js';
 import { measureOp } from '../../bench/op-row.js';
 import { benchCases, casesOf, listRows, names, STEPS } from '../../bench/rows.js';
+import { withModel } from '../../bench/steps.js';
 import { measureRoofline } from '../../lib/profile/roofline.js';
 import { Context, instructionSets, opContracts } from '../../lib/tensor/context.js';
 
@@ -22,6 +24,25 @@ test('rows of some names only, in the order of the contracts', async () => {
   const rows = await listRows(['vae_decode', 'cast', 'rms_norm']);
   expect([...new Set(rows.map((row) => row.name))]).toEqual(['rms_norm', 'cast', 'vae_decode']);
   expect(new Set(names()).size).toBe(names().length);
+});
+
+test('denoising runs have the evaluations that the gates speak of', async () => {
+  await withModel({ device: 'cpu' }, 'f32', async (model) => {
+    const evaluations = async (c: DenoiseCase) => {
+      const runner = await denoiseRunner(model, c);
+      runner.dispose();
+      return runner.evaluations;
+    };
+    expect(await evaluations({ kind: 'draw', steps: 50, guided: true, interval: [0, 1], separate: true })).toBe(100);
+    expect(await evaluations({ kind: 'edit', steps: 50, guided: true, interval: [0.4, 1], separate: true })).toBe(132);
+    expect(await evaluations({ kind: 'edit', steps: 6, guided: false })).toBe(6);
+    const share = await outsideForwardShare(model, { kind: 'draw', steps: 2, guided: true, watched: true }, 1);
+    expect(share).toBeGreaterThan(0);
+    expect(share).toBeLessThan(0.5);
+    const { times, evaluations: ratio } = await saving(model, { kind: 'draw', steps: 2, guided: true }, 1);
+    expect(times).toBeGreaterThan(0);
+    expect(ratio).toBeCloseTo(4 / 6, 12);
+  });
 });
 
 describe('the roofline', () => {
