@@ -187,13 +187,17 @@ export class DenoiseStep {
         queue(); // the device goes on while the consumer looks
         for (let i = 0; i < evaluated; i++) yield this.#evaluated(before + i, records.splice(0, perStep));
       }
+      const data = this.#x.data();
+      data.catch(() => {}); // a failure is told by what comes first
       await cx.sync(activity);
-      const latents = this.#split(await this.#x.data());
-      done = true;
+      const latents = this.#split(await data);
+      done = true; // every record has been received
       return latents;
     } finally {
-      if (!done) activity.cancel();
-      await cx.drain(this.#channel, ticket);
+      if (!done) {
+        activity.cancel();
+        await cx.drain(this.#channel, ticket);
+      }
     }
   }
 
