@@ -1,3 +1,4 @@
+export * as denoise from './denoise/index.js';
 export { type ErrorCode, type ErrorDetails, HyperBagelError } from './errors.js';
 export { ERROR_CODES } from './generated/error-codes.js';
 export * as ops from './generated/ops.js';

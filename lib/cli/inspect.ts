@@ -3,6 +3,7 @@ import { Option } from 'commander';
 import { bundledModel } from '../index.js';
 import { readConfig } from '../models/bagel/config.js';
 import { type ModelCosts, modelCosts } from '../models/bagel/costs.js';
+import { listStudents } from '../models/bagel/student.js';
 import { formatTable } from '../profile/table.js';
 import { real } from './options.js';
 
@@ -40,8 +41,13 @@ async function run(flags: InspectFlags): Promise<void> {
     const ms = floorMs(step);
     return ms === undefined ? step : { ...step, ms };
   });
-  if (flags.json) process.stdout.write(`${JSON.stringify({ folder, dtype: flags.dtype, ...costs, steps })}\n`);
-  else process.stdout.write(describe(folder, flags.dtype, { ...costs, steps }));
+  const students = await listStudents(folder);
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify({ folder, dtype: flags.dtype, ...costs, steps, students })}\n`);
+    return;
+  }
+  process.stdout.write(describe(folder, flags.dtype, { ...costs, steps }));
+  if (students.length > 0) process.stdout.write(`\nstudents: ${students.join(', ')}\n`);
 }
 
 function describe(folder: string, dtype: string, costs: Omit<ModelCosts, 'steps'> & { steps: Step[] }): string {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseImage, type Scene } from '../../lib/eval/world/index.js';
@@ -245,6 +245,10 @@ describe('inspect and doctor', () => {
     const table = await cli(['inspect', '--gflops', '100', '--bandwidth', '10']);
     expect(table.stdout).toMatch(/decode, 1 row.* ms|ms\n/);
     expect((await cli(['inspect', '--config', 'examples'])).status).toBe(1);
+    const model = inFolder('with-students');
+    cpSync('test/configs/bagel-7b-mot', model, { recursive: true });
+    for (const name of ['six', 'one', '.hidden']) mkdirSync(path.join(model, 'students', name), { recursive: true });
+    expect((await cli(['inspect', '-m', model])).stdout).toContain('\nstudents: one, six\n');
   });
 
   test('doctor says what is there', async () => {

@@ -109,6 +109,12 @@ describe('a student', () => {
   test('of random weights runs, one evaluation a step, and depends on its scales', async () => {
     const one = await draw({ student: 'one' });
     expect(one.nfe).toBe(6);
+    expect(one.metadata).toMatchObject({
+      student: { name: 'one', hash: await bagel.studentsOf.hashOf('one') },
+      model: hash,
+      interval: null,
+      nfe: { full: 6, noText: 0, noImage: 0 },
+    });
     expect(finite(one.latents)).toBe(true);
     const other = await draw({ student: 'one', guidance: 2 });
     expect(other.latents).not.toEqual(one.latents);

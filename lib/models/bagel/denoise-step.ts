@@ -138,6 +138,11 @@ export class DenoiseStep {
     this.#channel = cx.openChannel();
   }
 
+  /** What the intermediates of its programs take. */
+  get bytes(): number {
+    return [...this.#programs.values()].reduce((sum, program) => sum + program.bytes, 0);
+  }
+
   /** Evaluations of the network in a step, per picture. */
   evaluations(scales: Scales): number {
     return stepBranches(scales, this.shape).length;
@@ -388,6 +393,10 @@ class Recorded {
     if (typeof this.program !== 'function') return this.program.run();
     this.program();
     return 0;
+  }
+
+  get bytes(): number {
+    return typeof this.program === 'function' ? 0 : this.program.describe().arenaBytes;
   }
 
   dispose(): void {

@@ -11,8 +11,8 @@ export interface DrawingMetadata {
   version: string;
   /** `modelHash` of the model; null for random weights. */
   model: string | null;
-  /** Null for the model itself. */
-  student: string | null;
+  /** Name, and hash of settings and weights; null for the model itself. */
+  student: { name: string; hash: string } | null;
   kind: 'draw' | 'edit';
   /** Times from 1 to 0, as used: f32. */
   grid: number[];
@@ -47,7 +47,7 @@ export function metadataOf(
   return {
     version,
     model: hash ?? null,
-    student: student?.name ?? null,
+    student: student ? { name: student.name, hash: student.hash } : null,
     kind: picture.kind,
     // 9 digits give an f32 back exactly
     grid: Array.from(grid, (time) => Number(time.toPrecision(9))),

@@ -16,8 +16,9 @@ import { settle } from './session.js';
 
 /** Longest plan of a picture. */
 const THOUGHT_TOKENS = 1024;
-/** Recorded denoise steps that are kept for pictures to come. */
+/** Recorded denoise steps that are kept for pictures to come: so many, and so many bytes unless it is the last one alone. */
 const IDLE_STEPS = 8;
+const IDLE_BYTES = 256e6;
 
 /** A picture to make: checked options, size, and where its contexts come from. */
 export interface PictureJob {
@@ -293,7 +294,10 @@ export class Painter {
 
   #give(step: DenoiseStep): void {
     this.#idle.push({ key: JSON.stringify(step.shape), step });
-    if (this.#idle.length > IDLE_STEPS) this.#idle.shift()?.step.dispose();
+    const bytes = () => this.#idle.reduce((sum, idle) => sum + idle.step.bytes, 0);
+    while (this.#idle.length > IDLE_STEPS || (this.#idle.length > 1 && bytes() > IDLE_BYTES)) {
+      this.#idle.shift()?.step.dispose();
+    }
   }
 }
 

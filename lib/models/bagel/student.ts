@@ -31,6 +31,8 @@ export interface StudentConfig {
 /** Distilled generation weights, ready to run. */
 export interface Student extends StudentConfig {
   name: string;
+  /** Of settings and weights. */
+  hash: string;
   /** Those of the model, with the student's in place of the generation expert, the latent projections and the embedders. */
   weights: BagelWeights;
 }
@@ -55,16 +57,7 @@ export class Students {
 
   /** Names of the students that are there, sorted. */
   async list(): Promise<string[]> {
-    if (this.folder === undefined) return [];
-    try {
-      const entries = await readdir(path.join(this.folder, FOLDER), { withFileTypes: true });
-      return entries
-        .filter((entry) => entry.isDirectory() && isName(entry.name))
-        .map(({ name }) => name)
-        .sort();
-    } catch {
-      return []; // no folder, no students
-    }
+    return this.folder === undefined ? [] : listStudents(this.folder);
   }
 
   /**
@@ -133,10 +126,23 @@ export class Students {
     const source = await StudentSource.open(cx, config, folder, this.folder as string, scale);
     try {
       const generation = await new WeightLoader(cx, source, dtype, {}).loadGeneration(config);
-      return { ...settings, name, weights: withGeneration(model.weights, generation) };
+      return { ...settings, name, hash: await this.hashOf(name), weights: withGeneration(model.weights, generation) };
     } finally {
       source.close();
     }
+  }
+}
+
+/** Names of the students in a model folder, sorted; none when it has no folder for them. */
+export async function listStudents(model: string): Promise<string[]> {
+  try {
+    const entries = await readdir(path.join(model, FOLDER), { withFileTypes: true });
+    return entries
+      .filter((entry) => entry.isDirectory() && isName(entry.name))
+      .map(({ name }) => name)
+      .sort();
+  } catch {
+    return [];
   }
 }
 
