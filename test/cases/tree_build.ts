@@ -252,7 +252,7 @@ export const cases: OpCases = {
       };
       visit(root);
       const put = (name: string, i: number, value: number) => {
-        (out[name] as Float64Array)[i] = value;
+        (out[name] as Float64Array)[i] = value | 0; // positions and slots wrap
       };
       list.forEach((node, i) => {
         const slot = at('root_slot', s);

@@ -153,7 +153,7 @@ export const cases: OpCases = {
     ) as Record<string, Float64Array>;
     const get = (name: string, i: number) => (state[name] as Float64Array)[i] as number;
     const put = (name: string, i: number, value: number) => {
-      (state[name] as Float64Array)[i] = value;
+      (state[name] as Float64Array)[i] = value | 0; // counters wrap
     };
     const accepted: number[] = [];
     const path: number[] = [];
@@ -176,7 +176,7 @@ export const cases: OpCases = {
         const output = get('output', s);
         if (output >= 0 && output < kept) put('history', s * kept + output, token);
         put('output', s, output + 1);
-        if (output + 1 >= at('limit', s)) {
+        if (get('output', s) >= at('limit', s)) {
           put('finished', s, 2);
           break;
         }
