@@ -26,7 +26,7 @@ const factors = {
   isa: sets.map(({ name }) => name),
   dtype: ['f32', 'bf16'] as const,
   threads: [1, 2, 3, 4],
-  batch: [1],
+  batch: [1, 2, 3, 5, 8],
   prompt: [...QUESTION_TYPES, 'describe, thinking', 'json, thinking', 'no picture', 'two pictures'],
   temperature: [0, 0.3, 0.7, 1, 1.5],
   filter: ['none', 'topK', 'topP', 'minP', 'all and penalty'] as const,
@@ -101,10 +101,15 @@ const essence = ({ text, tokens, finishReason, promptTokens, seed }: Answer) => 
   seed,
 });
 
-/** All answers, one after the other. */
-async function answerAll(items: (AnswerOptions & { session: Session })[]): Promise<Answer[]> {
+/** All answers, side by side when there are several. */
+async function answerAll(bagel: Bagel, items: (AnswerOptions & { session: Session })[]): Promise<Answer[]> {
+  const [first] = items;
+  if (items.length === 1 && first) return [await first.session.answer(first).result];
   const answers: Answer[] = [];
-  for (const { session, ...options } of items) answers.push(await session.answer(options).result);
+  for await (const news of bagel.answerMany(items, { batch: items.length })) {
+    if ('error' in news) throw news.error;
+    if ('answer' in news) answers[news.index] = news.answer;
+  }
   return answers;
 }
 
@@ -132,9 +137,11 @@ function calls(rng: Rng): { calls: Call[]; array: CoveringArray<typeof factors> 
 }
 
 const plan = calls(seeded(4));
-const groups = factors.isa.flatMap((isa) =>
-  factors.dtype.map((dtype) => ({ isa, dtype, calls: plan.calls.filter((c) => c.isa === isa && c.dtype === dtype) })),
-);
+const groups = factors.isa
+  .flatMap((isa) =>
+    factors.dtype.map((dtype) => ({ isa, dtype, calls: plan.calls.filter((c) => c.isa === isa && c.dtype === dtype) })),
+  )
+  .filter(({ calls }) => calls.length > 0);
 
 test('the array covers what it should', () => {
   const rows = plan.calls.flatMap((call) => call.rows);
@@ -150,10 +157,12 @@ test('the array covers what it should', () => {
   expect(met / all).toBeGreaterThan(full ? 0.95 : 0.75);
 });
 
+/** Drafted tokens that were accepted, in all answers: without any, this file would prove little. */
+let accepted = 0;
+
 describe.each(groups)('$isa $dtype', ({ isa, dtype, calls }) => {
   let alone: Bagel;
   const teams = new Map<number, Bagel>();
-  let accepted = 0;
   beforeAll(async () => {
     alone = await Bagel.load(undefined, { isa, dtype, threads: 1, cacheTokens: 8192 });
     teams.set(1, alone);
@@ -196,7 +205,7 @@ describe.each(groups)('$isa $dtype', ({ isa, dtype, calls }) => {
           treeNodes: row.nodes,
         });
       }
-      const answers = await answerAll(items);
+      const answers = await answerAll(bagel, items);
       for (const [k, row] of rows.entries()) {
         const answer = answers[k] as Answer;
         const { session } = items[k] as { session: Session };
@@ -218,8 +227,11 @@ describe.each(groups)('$isa $dtype', ({ isa, dtype, calls }) => {
     },
   );
 
-  test('drafts were accepted, and every page is free again', () => {
-    if (calls.length > 0) expect(accepted).toBeGreaterThan(0);
+  test('every page is free again', () => {
     for (const bagel of teams.values()) expect(bagel.model.pool.free).toBe(bagel.model.pool.total);
   });
+});
+
+test('drafts were accepted', () => {
+  expect(accepted).toBeGreaterThan(ANSWERS);
 });
