@@ -102,10 +102,8 @@ struct Plan {
 
   /// One group of columns for `count` rows from `first`; `x` is the staged first row.
   void run(int64_t first, int64_t count, int expert, int64_t group, const void* x, const void* const (&list)[4],
-           int listed, float* acc, bool ahead = false) const {
+           int listed, float* acc) const {
     LinearTile tile{x, stride, count, p.k, {list[0], list[1], list[2], list[3]}, listed, weight_bf16, dot, acc};
-    if (ahead && listed == 4 && (group + 1) * (swiglu ? 2 : 4) + (swiglu ? 2 : 4) <= (swiglu ? panels / 2 : panels))
-      select_panels(p.weight[expert], group + 1, tile.next, nullptr);
     verbs.linear_tile(tile);
     const int64_t width = swiglu ? 32 : kGroup, column = group * width;
     const TensorView& bias = p.bias[expert];
@@ -186,7 +184,6 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
   }
   // A unit is a group of columns; packed weights also split by rows, plain ones are packed once per group.
   const int64_t per_group = plan.packed ? plan.chunks : 1;
-  const bool in_order = plan.packed && plan.chunks == 1 && cx.parallel->workers() == 1;
   parallel_for(cx, plan.groups * per_group, [&](int64_t unit, int worker) {
     char* mine = scratch + worker * layout.bytes;
     const int64_t group = unit / per_group, start = plan.packed ? unit % per_group : 0;
@@ -199,7 +196,7 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
       if (expert != packed_expert) listed = plan.select_panels(p.weight[expert], group, list, mine + layout.panels);
       packed_expert = expert;
       plan.run(first, count, expert, group, x + first * row_bytes, list, listed,
-               reinterpret_cast<float*>(mine + layout.acc), in_order);
+               reinterpret_cast<float*>(mine + layout.acc));
     }
   });
 }

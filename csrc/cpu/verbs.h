@@ -19,12 +19,11 @@ struct LinearTile {
   int64_t k;  ///< columns of the weight, unpadded
   const void* panel[4];
   int panels;
-  int weight_bf16;           ///< panels are [k / 2][16][2] bf16, else [k][16] f32
-  int dot;                   ///< both are bf16 and the instruction set multiplies them so
-  float* out;                ///< [rows, 64]: 16 columns per panel
-  int resume = 0;            ///< go on from the sums in `out`, as one chain with the columns before (K in blocks)
-  const void* next[4] = {};  ///< panels that the next call takes, to be fetched meanwhile; all or none
-  int tiles = 0;  ///< tiles of rows that share a block of columns which another follows: they fetch it meanwhile
+  int weight_bf16;  ///< panels are [k / 2][16][2] bf16, else [k][16] f32
+  int dot;          ///< both are bf16 and the instruction set multiplies them so
+  float* out;       ///< [rows, 64]: 16 columns per panel
+  int resume = 0;   ///< go on from the sums in `out`, as one chain with the columns before (K in blocks)
+  int tiles = 0;    ///< tiles of rows that share a block of columns which another follows: they fetch it meanwhile
 };
 
 struct LinearEpilogue {

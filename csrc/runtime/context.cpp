@@ -1,10 +1,13 @@
 #include "runtime/context.h"
 
+#include "runtime/pause.h"
+
 namespace hb {
 
 namespace {
 
 constexpr std::chrono::milliseconds kLongestWait{50};
+constexpr int kSpins = 2000;            ///< some 30 us
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 Status cancelled() { return Status::fail(Code::CANCELLED, "the work was cancelled"); }
@@ -47,8 +50,9 @@ Context::~Context() { close(); }
 uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity) {
   std::lock_guard lock(mutex_);
   queue_.push_back({std::move(work), std::move(outputs), std::move(activity)});
+  posted_.store(++newest_, std::memory_order_release);
   wake_.notify_one();
-  return ++newest_;
+  return newest_;
 }
 
 uint64_t Context::newest() const {
@@ -68,9 +72,11 @@ uint64_t Context::first_dropped() const {
 
 void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
+  awaited_ = ticket, awaits_records_ = ring;
   progress_.wait_for(lock, kLongestWait,
                      [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; });
   nudged_ = false;
+  awaited_ = UINT64_MAX, awaits_records_ = false;
 }
 
 void Context::nudge() {
@@ -116,8 +122,10 @@ Status Context::perform(Job& job) {
 
 void Context::execute() {
   if (dispatcher_->backend().enter) dispatcher_->backend().enter();
-  for (;;) {
+  for (uint64_t taken = 0;; ++taken) {
     Job job;
+    // a host that answers at once has the next job here before this thread would have fallen asleep and woken up
+    for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == taken && !stop_; ++spin) pause();
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return !queue_.empty() || stop_; });
@@ -133,6 +141,7 @@ void Context::execute() {
     for (const StoragePtr& storage : job.outputs) storage->failure = failure;
     const ActivityPtr activity = job.activity;
     job = {};  // lets go of tensors before anybody hears that the job is done
+    bool tell;
     {
       std::lock_guard lock(mutex_);
       if (failure && activity && !activity->failure) activity->failure = failure;
@@ -140,8 +149,9 @@ void Context::execute() {
       flags_ |= dispatcher_->take_flags();
       ++completed_;
       if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
+      tell = completed_ >= awaited_ || (awaits_records_ && !records_.empty());
     }
-    progress_.notify_all();  // without the lock, which who wakes up wants at once
+    if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
   }
 }
 

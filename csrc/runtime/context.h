@@ -90,6 +90,10 @@ class Context {
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
   bool nudged_ = false;
+  /// What the thread in wait() waits for: nobody is woken for less.
+  uint64_t awaited_ = UINT64_MAX;
+  bool awaits_records_ = false;
+  std::atomic<uint64_t> posted_{0};  ///< newest_, for who looks without the lock
   std::atomic<bool> stop_{false}, closed_{false};
 };
 

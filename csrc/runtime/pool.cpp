@@ -1,16 +1,12 @@
 #include "runtime/pool.h"
 
+#include "runtime/pause.h"
+
 namespace hb {
 
 namespace {
 
 constexpr int kSpins = 2000;  ///< some 20 us: the gap between two ops of a program is shorter than waking a thread
-
-inline void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 }  // namespace
 

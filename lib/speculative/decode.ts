@@ -11,6 +11,8 @@ const AHEAD_OF_DRAFTER = 2;
 
 /** Decides how much is drafted and verified for one answer. */
 export interface DraftPolicy {
+  /** The first step waits for the drafter. Without it, plain steps are queued before the drafter starts. */
+  readonly eager?: boolean;
   /** What the drafter is asked for; undefined: it is not asked now. */
   budget(): DraftBudget | undefined;
   /** Nodes to verify of a proposal, best first; 0: a plain step is worth more. */
@@ -21,6 +23,7 @@ export interface DraftPolicy {
 
 /** As many nodes as allowed, always. */
 export const fixedPolicy = (nodes: number = MAX_DRAFTED + 1, depth: number = MAX_DRAFTED): DraftPolicy => ({
+  eager: true,
   budget: () => (nodes > 1 ? { nodes: nodes - 1, depth } : undefined),
   size: (tree) => Math.min(nodes - 1, tree.size),
   observe() {},
@@ -69,6 +72,8 @@ interface Seat<I extends DecodeItem> {
   speculation: Speculation | undefined;
   /** What it still gives is dropped. */
   ending: boolean;
+  /** Its drafter has not been started: the first steps are queued before it is. */
+  fresh: boolean;
 }
 
 /** Decodes up to `size` sequences side by side; programs and state are kept from one batch to the next. */
@@ -115,7 +120,11 @@ export class BatchDecoder {
         if (seats[b]) continue;
         const item = next();
         if (!item) return;
-        seats[b] = this.#seat(item);
+        const { speculation } = item;
+        const eager = speculation?.policy.eager ?? false;
+        const seat: Seat<I> = { item, speculation, ending: false, fresh: speculation !== undefined && !eager };
+        seats[b] = seat;
+        if (eager) attempt(seat, ({ drafter, prompt }) => drafter.start(prompt));
         this.#state.start(b, item);
       }
     };
@@ -124,8 +133,9 @@ export class BatchDecoder {
         if (drafts) return;
         seatAll();
         if (!seats.some((seat) => seat)) return;
-        const drafting = seats.some((seat) => seat?.speculation?.policy.budget());
-        if (drafting) {
+        const fresh = seats.some((seat) => seat?.fresh);
+        const drafting = fresh || seats.some((seat) => seat?.speculation?.policy.budget());
+        if (drafting && !fresh) {
           const proposed = this.#propose(seats, times);
           if (proposed && queued > seen) return; // ask again once the steps in flight are in
           if (proposed) {
@@ -139,6 +149,7 @@ export class BatchDecoder {
         }
         const ahead = drafting ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
         for (; queued - seen < ahead; queued++) ticket = rounds.run(1, { traced, penalized });
+        if (fresh) this.#startDrafters(seats, times); // while the device is at work
       });
     try {
       cx.within(activity, () => this.#state.reset());
@@ -186,10 +197,14 @@ export class BatchDecoder {
     this.#state.dispose();
   }
 
-  #seat<I extends DecodeItem>(item: I): Seat<I> {
-    const seat: Seat<I> = { item, speculation: item.speculation, ending: false };
-    attempt(seat, ({ drafter, prompt }) => drafter.start(prompt));
-    return seat;
+  #startDrafters(seats: readonly (Seat<DecodeItem> | undefined)[], times: DecodeTimes): void {
+    const start = performance.now();
+    for (const seat of seats) {
+      if (!seat?.fresh) continue;
+      seat.fresh = false;
+      attempt(seat, ({ drafter, prompt }) => drafter.start(prompt));
+    }
+    times.draftMs += performance.now() - start;
   }
 
   /** A draft per row, or nothing when no drafter has an idea. */

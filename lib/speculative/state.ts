@@ -116,7 +116,7 @@ export class DecodeState {
     this.candidateParents = keep(part(size * c, size * c).reshape([size, c]));
     this.candidateCount = part(2 * size * c, size);
     this.budget = part(2 * size * c + size, size);
-    this.candidateValues = floats(size, c);
+    this.candidateValues = floats(size, c).write(Float32Array.from({ length: size * c }, (_, i) => -(i % c)));
     this.reset();
   }
 
@@ -124,7 +124,6 @@ export class DecodeState {
   reset(): void {
     this.finished.write(Array.from({ length: this.size }, () => 2));
     this.#draft.clear();
-    this.candidateValues.clear(); // a write that was cancelled would fail who reads it
   }
 
   /** Points row `b`, whose sequence has finished, at another one. In queue order. */
@@ -153,23 +152,29 @@ export class DecodeState {
     this.#row('limit', b).clear();
   }
 
-  /** Sets the candidates of the next round: a draft per row, or none. */
+  /**
+   * Sets the candidates of the next round: a draft per row, or none. They go best first, so that their order is their value and one
+   * write is enough.
+   */
   propose(drafts: readonly (Draft | undefined)[]): void {
     const { size } = this;
     const c = MAX_DRAFTED;
     const words = new Int32Array(size * (2 * c + 2));
-    const values = new Float32Array(size * c);
     drafts.forEach((draft, b) => {
       if (!draft) return;
       const { tree, nodes } = draft;
-      words.set(tree.tokens, b * c);
-      words.set(tree.parents, (size + b) * c);
-      values.set(tree.values, b * c);
+      const { order } = tree;
+      const place = new Int16Array(tree.size);
+      order.forEach((node, i) => {
+        const parent = tree.parents[node] as number;
+        place[node] = i;
+        words[b * c + i] = tree.tokens[node] as number;
+        words[(size + b) * c + i] = parent < 0 ? -1 : (place[parent] as number);
+      });
       words[2 * size * c + b] = tree.size;
       words[2 * size * c + size + b] = nodes + 1;
     });
     this.#draft.write(words);
-    this.candidateValues.write(values);
   }
 
   dispose(): void {

@@ -26,17 +26,23 @@ static inline int sees(const AttentionRows& a, int row, int64_t slot) {
   return bit < 128 && (a.ancestors[4 * row + (bit >> 5)] >> (bit & 31) & 1u);
 }
 
-/// Adds p * v of slots [first, last) to R x C accumulators; `masked` rows check each slot.
+/// Adds p * v of slots [first, last) to R x C accumulators; `masked` rows check each slot. Page by page, so that the loop over slots
+/// only steps pointers.
 template <class T, int R, int C>
 static inline void attend_values(const AttentionRows& a, int row, int64_t first, int64_t last, int masked, int64_t column, int n, V (&acc)[R][C]) {
-  for (int64_t j = first; j < last; ++j) {
-    if (masked && !sees(a, row, j)) continue;
-    const T* v = static_cast<const T*>(a.v[j >> 6]) + (j & 63) * a.v_stride + column;
-    V value[C];
-    for (int c = 0; c < C; ++c) value[c] = c + 1 < C ? load_as(v + c * 16) : load_as_n(v + c * 16, n);
-    for (int r = 0; r < R; ++r) {
-      const V p = set1(a.scores[(row + r) * a.score_stride + j]);
-      for (int c = 0; c < C; ++c) acc[r][c] = mac(p, value[c], acc[r][c]);
+  const int64_t stride = a.v_stride, between = a.score_stride;
+  const float* scores = a.scores + row * between;
+  for (int64_t j = first; j < last;) {
+    const int64_t end = ((j >> 6) + 1) << 6, stop = end < last ? end : last;
+    const T* v = static_cast<const T*>(a.v[j >> 6]) + (j & 63) * stride + column;
+    for (; j < stop; ++j, v += stride) {
+      if (masked && !sees(a, row, j)) continue;
+      V value[C];
+      for (int c = 0; c < C; ++c) value[c] = c + 1 < C || n == W ? load_as(v + c * 16) : load_as_n(v + c * 16, n);
+      for (int r = 0; r < R; ++r) {
+        const V p = set1(scores[r * between + j]);
+        for (int c = 0; c < C; ++c) acc[r][c] = mac(p, value[c], acc[r][c]);
+      }
     }
   }
 }

@@ -11,12 +11,6 @@ static inline void tile_start(const LinearTile& t, int64_t row, V (&acc)[R][P]) 
     for (int p = 0; p < P; ++p) acc[r][p] = t.resume ? load(t.out + (row + r) * 64 + p * 16) : zero();
 }
 
-/// The first tile of rows fetches the panels of the next group meanwhile: panels are too short for the hardware to run ahead.
-template <int P>
-static inline void fetch_next(const LinearTile& t, int64_t element, int size) {
-  for (int p = 0; p < P; ++p) __builtin_prefetch(static_cast<const char*>(t.next[p]) + element * size, 0, 2);
-}
-
 template <int R, int P>
 static inline void tile_f32(const LinearTile& t, int64_t row, int) {
   V acc[R][P];
@@ -35,10 +29,9 @@ static inline void tile_f32(const LinearTile& t, int64_t row, int) {
 }
 
 template <int R, int P>
-static inline void tile_bf16(const LinearTile& t, int64_t row, int turn) {
+static inline void tile_bf16(const LinearTile& t, int64_t row, int) {
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
-  const bool fetch = turn == 0 && t.next[0];
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; k += 2) {
     V even[P], odd[P];
@@ -47,7 +40,6 @@ static inline void tile_bf16(const LinearTile& t, int64_t row, int turn) {
       const V b0 = set1(x[r * t.x_stride + k]), b1 = set1(x[r * t.x_stride + k + 1]);
       for (int p = 0; p < P; ++p) acc[r][p] = mac(b1, odd[p], mac(b0, even[p], acc[r][p]));
     }
-    if (fetch) fetch_next<P>(t, k * 16, 2);
   }
   for (int r = 0; r < R; ++r)
     for (int p = 0; p < P; ++p) store(t.out + (row + r) * 64 + p * 16, acc[r][p]);
@@ -74,7 +66,6 @@ static inline void tile_dot(const LinearTile& t, int64_t row, int turn) {
   // each of the tiles of a block fetches its share of the next block, so that memory is busy all the time
   const int tiles = t.tiles;
   const bool fetch = tiles > 0 && turn < P;
-  const bool ahead = turn == 0 && !tiles && t.next[0];
   for (int64_t k = 0; k < k_end; k += 2) {
     VI v[P];
     for (int p = 0; p < P; ++p) v[p] = iload(w[p] + k * 16);
@@ -86,7 +77,6 @@ static inline void tile_dot(const LinearTile& t, int64_t row, int turn) {
     }
     if (fetch)
       for (int p = turn; p < P; p += tiles) __builtin_prefetch(w[p] + fetch_at + k * 16, 0, 3);
-    if (ahead) fetch_next<P>(t, k * 16, 2);
   }
   for (int r = 0; r < R; ++r)
     for (int p = 0; p < P; ++p) store(out + r * 64 + p * 16, acc[r][p]);
@@ -133,7 +123,6 @@ static void tile_rows(const LinearTile& t) {
 static inline LinearTile one_panel(const LinearTile& t, int panel) {
   LinearTile one = t;
   one.panel[0] = t.panel[panel];
-  one.next[0] = nullptr;
   one.panels = 1;
   one.out = t.out + panel * 16;
   return one;
