@@ -56,7 +56,12 @@ describe('ask', () => {
       finishReason: 'length',
       seed: 5,
       timings: { promptMs: expect.any(Number), answerMs: expect.any(Number) },
-      stats: { tokens: golden.next_ids.length, steps: expect.any(Number), tokensPerSecond: expect.any(Number) },
+      stats: {
+        tokens: golden.next_ids.length,
+        steps: expect.any(Number),
+        tokensPerSecond: expect.any(Number),
+        speculation: expect.objectContaining({ drafter: 'ngram', meanAccepted: expect.any(Number) }),
+      },
     });
   });
 
