@@ -2,7 +2,9 @@
 import { appendFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
+import { Bagel } from '../lib/models/bagel/bagel.js';
 import { measureRoofline } from '../lib/profile/roofline.js';
+import { formatTable } from '../lib/profile/table.js';
 import { Context, type ContextOptions } from '../lib/tensor/context.js';
 import { median } from './arithmetic.js';
 import { denoiseGates, type Gate, gateLine, outsideGates, rowsGate } from './gates.js';
@@ -11,6 +13,7 @@ import { describeMachine, machineLine, rooflineLines } from './machine.js';
 import { measureOp, measureQueue } from './op-row.js';
 import { digits, type Measured, measured, table } from './report.js';
 import { benchCases, casesOf, isStep, listRows, names } from './rows.js';
+import { speculationRows, speculationTable } from './speculate.js';
 import { measureStep, withModel } from './steps.js';
 
 interface Options {
@@ -20,6 +23,7 @@ interface Options {
   list?: true;
   quick?: true;
   check?: true;
+  speculation?: true;
 }
 
 const program = new Command('bench')
@@ -34,6 +38,7 @@ const program = new Command('bench')
   .option('--list', 'name every row and measure nothing')
   .option('--quick', 'fewer and shorter samples, one large case per op')
   .option('--check', 'measure only what the project promises; exit 1 when a promise is missed')
+  .option('--speculation', 'answer questions of the shapes world plainly and with drafts, in turns, and nothing else')
   .showHelpAfterError();
 
 function positive(text: string): number {
@@ -80,6 +85,10 @@ async function main(): Promise<void> {
   json('roofline', roofline);
 
   try {
+    if (options.speculation) {
+      await speculation(where, quick ? 3 : 9, json);
+      return;
+    }
     if (options.check) {
       await check(cx, where, json);
       return;
@@ -119,6 +128,26 @@ async function main(): Promise<void> {
     process.stdout.write(table(rows));
   } finally {
     await cx.dispose();
+  }
+}
+
+/** Prints what drafts are worth, by dtype and set of questions. */
+async function speculation(
+  where: ContextOptions,
+  rounds: number,
+  json: (kind: string, value: object) => void,
+): Promise<void> {
+  for (const dtype of ['f32', 'bf16'] as const) {
+    const bagel = await Bagel.load(undefined, { ...where, dtype, cacheTokens: 8192 });
+    try {
+      for (const { set, arms } of await speculationRows(bagel, rounds)) {
+        say(`\n${dtype}, ${set}`);
+        say(formatTable(speculationTable(arms)));
+        for (const arm of arms) json('speculation', { dtype, set, ...arm });
+      }
+    } finally {
+      await bagel.dispose();
+    }
   }
 }
 

@@ -173,3 +173,19 @@ export async function speculationRows(bagel: Bagel, rounds: number): Promise<{ s
     },
   ];
 }
+
+/** The arms of a set as cells, the head first. */
+export function speculationTable(arms: readonly ArmResult[]): string[][] {
+  return [
+    ['drafter', 'ms of the set', 'speed-up', 'accepted per step', 'tokens per step', 'nodes per round', 'drafting'],
+    ...arms.map((arm) => [
+      arm.name,
+      median(arm.ms).toFixed(1),
+      `${arm.speedup.toFixed(2)}x`,
+      arm.meanAccepted.toFixed(2),
+      arm.meanAcceptedWithBonus.toFixed(2),
+      arm.nodesPerRound.toFixed(1),
+      `${(100 * arm.draftShare).toFixed(1)}%`,
+    ]),
+  ];
+}
