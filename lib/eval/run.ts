@@ -11,7 +11,7 @@ import { evaluationReport } from './report.js';
 import { type MethodResult, measure, worldPictures } from './results.js';
 import { SHAPES_SUITE, type ShapesRecord, shapesScores } from './shapes.js';
 import { contactSheet } from './sheet.js';
-import { SUITES, type Suite, type SuiteName } from './suite.js';
+import { type PictureTask, SUITES, type Suite, type SuiteName } from './suite.js';
 import {
   comparisonTable,
   editsTable,
@@ -42,8 +42,16 @@ export interface EvaluationResult {
   readonly files: readonly string[];
 }
 
-/** Prompts in the contact sheet: one of each category and one more. */
+/** Prompts in the contact sheet. */
 const SHEET_COLUMNS = 8;
+
+/** Prompts of different categories and, where there are enough, from different noises. */
+function sheetColumns<R>(tasks: readonly PictureTask<R>[]): PictureTask<R>[] {
+  const items = tasks.filter(({ variant }) => variant === 0);
+  // items take the seven categories in turn, so every eighth is of the next category and the next noise
+  const stride = items.length >= SHEET_COLUMNS ** 2 ? SHEET_COLUMNS : 1;
+  return items.filter((_, i) => i % stride === 0).slice(0, SHEET_COLUMNS);
+}
 
 /**
  * Reads `shapes.jsonl`, `edits.jsonl` and `vqa.jsonl` of a folder, as an evaluation leaves them or as test/golden/eval holds them.
@@ -72,7 +80,7 @@ export async function runEvaluation(
 ): Promise<{ result: EvaluationResult; tables: readonly { title: string; note?: string; table: Table }[] }> {
   const evaluation = new Evaluation(bagel, plan);
   const world = plan.methods.length > 1 ? worldPictures(evaluation.shapes) : undefined;
-  const columns = evaluation.shapes.filter(({ variant }) => variant === 0).slice(0, SHEET_COLUMNS);
+  const columns = sheetColumns(evaluation.shapes);
   const rows: { label: string; pictures: (Uint8Array | undefined)[] }[] = [];
   const methods: MethodResult[] = [];
   let first: MethodPictures | undefined;

@@ -93,8 +93,8 @@ export function fidelityTable(results: readonly MethodResult[]): Table {
   const most = teacher && of(teacher)?.diversity;
   const columns: readonly Column[] = [
     ['method', ({ method, isReference }) => (isReference ? `${method} *` : method)],
-    ['KID', (result) => number(of(result)?.kid, 2)],
-    ['+-', (result) => number(of(result)?.kidError, 2)],
+    ['KID', (result) => number(of(result)?.kid, 3)],
+    ['+-', (result) => number(of(result)?.kidError, 3)],
     ['channels %', ({ shapes }) => number(scaled(shapes?.nearness?.channels, 100), 1)],
     ['colours', ({ shapes }) => number(shapes?.nearness?.colours, 3)],
     ['diversity', (result) => number(of(result)?.diversity, 1)],

@@ -143,8 +143,8 @@ describe('tables', () => {
   test('fidelity beside the teacher', () => {
     const [head, teacher, other] = fidelityTable(RESULTS);
     expect(head).toEqual(['method', 'KID', '+-', 'channels %', 'colours', 'diversity', 'of teacher', 'count']);
-    expect(teacher).toEqual(['euler:50', '12.00', '3.00', '', '', '20.0', '1.000', '0.500']);
-    expect(other).toEqual(['heun:4:guided', '12.00', '3.00', '2.0', '0.300', '15.0', '0.750', '0.500']);
+    expect(teacher).toEqual(['euler:50', '12.000', '3.000', '', '', '20.0', '1.000', '0.500']);
+    expect(other).toEqual(['heun:4:guided', '12.000', '3.000', '2.0', '0.300', '15.0', '0.750', '0.500']);
   });
 
   test('HTML is escaped', () => {
