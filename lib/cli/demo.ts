@@ -121,7 +121,7 @@ class Demo {
       using session = this.#bagel.session();
       await session.addImage(image, { signal });
       await session.addText(question, { signal });
-      const stream = session.answer({ signal });
+      const stream = session.answer({ signal, speculate: 'ngram' });
       for await (const { text, draftedText } of stream) {
         if (draftedText !== '') runs.push({ text: draftedText, drafted: true });
         runs.push({ text: text.slice(draftedText.length), drafted: false });

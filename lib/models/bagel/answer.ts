@@ -34,7 +34,8 @@ export interface AnswerOptions {
   /** Goes on past the end-of-text token. */
   ignoreStop?: boolean | undefined;
   /**
-   * Where drafts come from; the answer is the same whatever it is. `auto` (default): what is there, as long as it pays.
+   * Where drafts come from; the answer is the same whatever it is. `auto` (default): what is there, where rounds are
+   * cheap enough on this machine for drafts to pay.
    */
   speculate?: Speculate | undefined;
   /** Most nodes of a draft tree, 1 to 128, the root included. Default: by measured cost. */

@@ -19,6 +19,13 @@ const KINDS = ['off', 'ngram', 'eagle', 'auto'] as const;
 /** Tokens before the rounds whose cost is measured. */
 const MEASURED_CONTEXT = 128;
 
+/**
+ * `auto` drafts where a round of eight nodes costs at most this many plain steps: as many as a good draft gives tokens. Small models on
+ * few cores cost more, where the products, not the weights' way from memory, take the time.
+ */
+const AUTO_NODES = 8;
+const AUTO_STEPS = 2.5;
+
 /** Nodes of a tree while nothing is measured. */
 const UNMEASURED_NODES = 8;
 
@@ -27,6 +34,8 @@ export interface SpeculationChoice {
   drafter: HostDrafter;
   /** Nodes of a tree, the root included; undefined: by measured cost. */
   nodes: number | undefined;
+  /** Only where it can pay. */
+  auto: boolean;
 }
 
 /** Chooses how answers are drafted; keeps what drafters remember of earlier ones, and what rounds cost. */
@@ -55,7 +64,7 @@ export class Speculator {
     const nodes =
       options.treeNodes === undefined ? undefined : checkInteger('treeNodes', options.treeNodes, 1, MAX_DRAFTED + 1);
     const drafter = this.#drafter(options.speculate ?? 'auto', session);
-    return drafter && { drafter, nodes };
+    return drafter && { drafter, nodes, auto: (options.speculate ?? 'auto') === 'auto' };
   }
 
   /**
@@ -63,7 +72,10 @@ export class Speculator {
    *
    * @param prompt text tokens of the conversation so far
    */
-  async prepare({ drafter, nodes }: SpeculationChoice, prompt: readonly number[]): Promise<Speculation> {
+  async prepare(
+    { drafter, nodes, auto }: SpeculationChoice,
+    prompt: readonly number[],
+  ): Promise<Speculation | undefined> {
     if (nodes !== undefined) return { drafter, policy: fixedPolicy(nodes), prompt };
     let curve: CostCurve;
     try {
@@ -72,6 +84,7 @@ export class Speculator {
       if (!HyperBagelError.isInstance(error) || error.code !== 'CONTEXT_FULL') throw error;
       return { drafter, policy: fixedPolicy(UNMEASURED_NODES), prompt }; // no room to measure in now
     }
+    if (auto && curve.ms(AUTO_NODES) > AUTO_STEPS * curve.stepMs) return undefined;
     let control = this.#controls.get(drafter.name);
     if (!control) {
       control = new SpeculationControl(curve);
