@@ -7,6 +7,7 @@ import type { Bagel } from '../lib/models/bagel/bagel.js';
 import type { HostDrafter } from '../lib/speculative/drafter.js';
 import { NgramDrafter } from '../lib/speculative/ngram.js';
 import { NgramMemory } from '../lib/speculative/ngram-memory.js';
+import { oracle } from '../test/speculative/drafters.js';
 import { median } from './arithmetic.js';
 
 interface Ask {
@@ -21,34 +22,6 @@ export function questionSet(types: readonly string[], count: number, offset: num
       .slice(offset)
       .map(({ scene, question }) => ({ image: Image.fromRaw(renderScene(scene), 64, 64), question })),
   );
-}
-
-/** Drafts what it is told the answer is, in chains of `depth`: what a perfect drafter would give. */
-class Oracle implements HostDrafter {
-  readonly kind = 'host';
-  readonly name = 'oracle';
-  #at = 0;
-  constructor(
-    private readonly answer: readonly number[],
-    private readonly depth: number,
-  ) {}
-  start(): void {
-    this.#at = 0;
-  }
-  observe(tokens: readonly number[]): void {
-    this.#at += tokens.length;
-  }
-  propose() {
-    const tokens = this.answer.slice(this.#at, this.#at + this.depth);
-    return tokens.length === 0 ? undefined : { tokens, parents: tokens.map((_, i) => i - 1) };
-  }
-  finish(): void {}
-  fork(): HostDrafter {
-    return new Oracle(this.answer, this.depth);
-  }
-  reset(): void {
-    this.#at = 0;
-  }
 }
 
 /** One way of answering: its name, and the drafter for the next question. */
@@ -147,9 +120,9 @@ export async function speculationRows(bagel: Bagel, rounds: number): Promise<{ s
       },
     };
   };
-  const oracle: Arm = {
+  const known: Arm = {
     name: 'oracle, depth 6',
-    speculate: (plain) => new Oracle([...plain.tokens, eos], 6),
+    speculate: (plain) => oracle([...plain.tokens, eos], 6),
     treeNodes: 7,
     reset: nothing,
   };
@@ -160,14 +133,14 @@ export async function speculationRows(bagel: Bagel, rounds: number): Promise<{ s
   return [
     {
       set: `long answers (${long.length} of ${LONG_QUESTION_TYPES.join(', ')})`,
-      arms: await compare(bagel, long, [off, ngram('ngram, cold', []), ngram('ngram, warm', before), oracle], rounds),
+      arms: await compare(bagel, long, [off, ngram('ngram, cold', []), ngram('ngram, warm', before), known], rounds),
     },
     {
       set: `short answers (${short.length} of ${SHORT_QUESTION_TYPES.length} types)`,
       arms: await compare(
         bagel,
         short,
-        [off, ngram('ngram, cold', []), ngram('ngram, warm', beforeShort), oracle],
+        [off, ngram('ngram, cold', []), ngram('ngram, warm', beforeShort), known],
         rounds,
       ),
     },

@@ -132,6 +132,15 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   std::vector<Pending> pending_;
 };
 
+/// The activity that a value stands for; null for undefined or null.
+ActivityPtr activity_of(const Napi::Value& value);
+
+/// A ticket as JavaScript has it.
+Napi::Value ticket_value(Napi::Env env, uint64_t ticket);
+
+/// One ring record or read result as a fresh ArrayBuffer.
+Napi::Value to_buffer(Napi::Env env, const void* data, size_t bytes);
+
 /// The contracts as data: what `npm run gen`, the facade and the tests read.
 Napi::Value describe_contracts(const Napi::CallbackInfo& info);
 

@@ -2,16 +2,11 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cpu/kernels.h"
+#include "cpu/rows.h"
 
 namespace hb::cpu {
 
 namespace {
-
-/// Sum with wrap-around.
-int32_t plus(int32_t x, int64_t by) {
-  return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(by));
-}
 
 void fill(const TensorView& t, int32_t value) {
   std::fill_n(t.as<int32_t>(), static_cast<size_t>(t.elements()), value);

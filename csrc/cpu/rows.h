@@ -15,6 +15,11 @@ inline void convert(const OpContext& cx, DType from, const void* x, DType to, vo
     verbs(cx).narrow_row(static_cast<const float*>(x), out, n);
 }
 
+/// Sum with wrap-around.
+inline int32_t plus(int32_t x, int64_t by) {
+  return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(by));
+}
+
 /// Sets the flag when one of the first n indices is not in [0, size). One cheap pass, so that only this thread writes
 /// the flags.
 inline void flag_clamped(const OpContext& cx, const TensorView& indices, int64_t n, int64_t size) {

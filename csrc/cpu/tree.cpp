@@ -8,10 +8,6 @@ namespace hb::cpu {
 
 namespace {
 
-int32_t plus(int32_t x, int64_t by) {
-  return static_cast<int32_t>(static_cast<uint32_t>(x) + static_cast<uint32_t>(by));
-}
-
 /// One tree while it grows: nodes in the order in which they are taken, children of a node as a list in that order.
 struct Tree {
   int64_t nodes = 1;

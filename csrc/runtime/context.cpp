@@ -7,6 +7,9 @@ namespace hb {
 namespace {
 
 constexpr std::chrono::milliseconds kLongestWait{50};
+/// While more work than this waits, records may wait too, for so long: waking a thread takes a tenth of a short step.
+constexpr size_t kQueueThatLasts = 2;
+constexpr int64_t kTellNs = 2000000;
 constexpr int kSpins = 2000;            ///< some 30 us
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
@@ -149,7 +152,10 @@ void Context::execute() {
       flags_ |= dispatcher_->take_flags();
       ++completed_;
       if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
-      tell = completed_ >= awaited_ || (awaits_records_ && !records_.empty());
+      tell = completed_ >= awaited_;
+      if (awaits_records_ && !records_.empty())
+        tell = tell || queue_.size() <= kQueueThatLasts || now_ns() - told_ >= kTellNs;
+      if (tell) told_ = now_ns();
     }
     if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
   }

@@ -1,12 +1,12 @@
 /** Steps that are always queued ahead of the host's reading. */
 const LEAST = 4;
 /** Work that is queued ahead when steps are short: longer than it takes to wake the JavaScript thread. */
-const MILLISECONDS = 2;
-const MOST = 16;
+const MILLISECONDS = 4;
+const MOST = 32;
 
 /**
- * How many steps to keep queued: four, or as many as fill two milliseconds. A step of the bundled model takes a sixth of a
- * millisecond, waking the JavaScript thread sometimes half of one, so with four the executor would run dry now and then.
+ * How many steps to keep queued: four, or as many as fill `MILLISECONDS`. A step of the bundled model takes a tenth of a
+ * millisecond, and the host is told about ended steps every two, so with four the executor would run dry.
  *
  * @param elapsedMs since the first step was queued
  * @param steps that have ended since

@@ -134,20 +134,17 @@ export class BatchDecoder {
         seatAll();
         if (!seats.some((seat) => seat)) return;
         const fresh = seats.some((seat) => seat?.fresh);
-        const drafting = fresh || seats.some((seat) => seat?.speculation?.policy.budget());
-        if (drafting && !fresh) {
-          const proposed = this.#propose(seats, times);
-          if (proposed && queued > seen) return; // ask again once the steps in flight are in
-          if (proposed) {
-            drafts = proposed;
-            since = performance.now();
-            this.#state.propose(proposed);
-            ticket = rounds.run(1 + Math.max(...proposed.map((draft) => draft?.nodes ?? 0)), { traced, penalized });
-            queued++;
-            return;
-          }
+        const { asked, proposed } = fresh ? { asked: true } : this.#propose(seats, times);
+        if (proposed && queued > seen) return; // ask again once the steps in flight are in
+        if (proposed) {
+          drafts = proposed;
+          since = performance.now();
+          this.#state.propose(proposed);
+          ticket = rounds.run(1 + Math.max(...proposed.map((draft) => draft?.nodes ?? 0)), { traced, penalized });
+          queued++;
+          return;
         }
-        const ahead = drafting ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
+        const ahead = asked ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
         for (; queued - seen < ahead; queued++) ticket = rounds.run(1, { traced, penalized });
         if (fresh) this.#startDrafters(seats, times); // while the device is at work
       });
@@ -207,14 +204,19 @@ export class BatchDecoder {
     times.draftMs += performance.now() - start;
   }
 
-  /** A draft per row, or nothing when no drafter has an idea. */
-  #propose(seats: readonly (Seat<DecodeItem> | undefined)[], times: DecodeTimes): (Draft | undefined)[] | undefined {
+  /** Whether a drafter was asked, and a draft per row unless none has an idea. */
+  #propose(
+    seats: readonly (Seat<DecodeItem> | undefined)[],
+    times: DecodeTimes,
+  ): { asked: boolean; proposed?: (Draft | undefined)[] | undefined } {
     const start = performance.now();
-    let any = false;
+    let [asked, any] = [false, false];
     const drafts = seats.map((seat) =>
       attempt(seat, ({ drafter, policy }) => {
         const budget = policy.budget();
-        const proposal = budget && drafter.propose(budget);
+        if (!budget) return undefined;
+        asked = true;
+        const proposal = drafter.propose(budget);
         if (!proposal) return undefined;
         // what ends the answer would be the bonus token anyway, and nothing follows it
         const tree = DraftTree.from(proposal, this.#decoder.vocabulary).without(seat?.item.stop ?? []);
@@ -224,7 +226,7 @@ export class BatchDecoder {
       }),
     );
     times.draftMs += performance.now() - start;
-    return any ? drafts : undefined;
+    return { asked, proposed: any ? drafts : undefined };
   }
 
   /** Takes in what a round gave. */
