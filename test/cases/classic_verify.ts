@@ -210,8 +210,9 @@ export const cases: OpCases = {
         [5, 2 ** 30],
       ]),
     }),
-    one('16 nodes, vocabulary of the 7B model', { tag: 'perf', sizes: [16], v: 152064, scale: 4 }),
-    one('8 nodes, vocabulary of the 7B model', { tag: 'perf', sizes: [8], v: 152064, scale: 4, mode: 'token' }),
+    one('64 nodes, 640 tokens', { tag: 'perf', sizes: [64], v: 640 }),
+    one('8 nodes, vocabulary of the 7B model', { tag: 'perf', sizes: [8], v: 152064, scale: 4 }),
+    one('4 nodes, vocabulary of the 7B model', { tag: 'perf', sizes: [4], v: 152064, scale: 4, mode: 'token' }),
   ],
   oracle({ operands, attributes }) {
     const { target, draft, drawn, coins } = operands as { target: CaseOperand } & Record<

@@ -16,6 +16,8 @@ interface Shape {
   dtype?: 'f32' | 'bf16';
   /** Page tables, where they are not what they should be. */
   table?: number[][];
+  /** The pages below the root's are one page: nothing of them is read or written. */
+  oneContextPage?: true;
   width?: number;
 }
 
@@ -27,7 +29,8 @@ function one(
 ): OpCases['cases'][0] {
   const { layers = 3, g = 2, d = 8, dtype = 'f32', width = 16 } = shape;
   const b = sequences.length;
-  const owned = Math.max(...sequences.map((s) => Math.ceil((s.base + 128) / PAGE)));
+  const skipped = shape.oneContextPage ? Math.min(...sequences.map((s) => Math.floor(s.base / PAGE))) : 0;
+  const owned = Math.max(...sequences.map((s) => Math.ceil((s.base + 128) / PAGE))) - skipped;
   const pages = b * owned + 1;
   return {
     name,
@@ -39,7 +42,12 @@ function one(
         const j = between(rng, 0, i);
         [order[i], order[j]] = [order[j] as number, order[i] as number];
       }
-      const table = shape.table ?? Array.from({ length: b }, (_, s) => order.slice(s * owned, (s + 1) * owned));
+      const table =
+        shape.table ??
+        Array.from({ length: b }, (_, s) => [
+          ...new Array<number>(skipped).fill(order.at(-1) as number),
+          ...order.slice(s * owned, (s + 1) * owned),
+        ]);
       return {
         operands: {
           k_cache: normals(rng, dtype, [layers * pages, g, d, PAGE]),
@@ -81,9 +89,21 @@ export const cases: OpCases = {
     one('a path that goes back', 'edge', [{ base: 5, path: [0, 3, 1, 2, 6] }]),
     one('nodes outside the pages', 'edge', [{ base: 5, path: [0, 2 ** 30, -7, 300, 8] }]),
     one('pages that are none', 'edge', [{ base: 60, path: [0, 2, 3, 9, 20] }], { table: [[1, -1, 2 ** 30]] }),
-    one('16 nodes', 'perf', [{ base: 1, path: [0, 2, 5, 9] }], { layers: 28, g: 4, d: 128, dtype: 'bf16' }),
-    one('64 nodes', 'perf', [{ base: 1, path: [0, 2, 5, 9, 30] }], { layers: 28, g: 4, d: 128, dtype: 'bf16' }),
-    one('128 nodes', 'perf', [{ base: 1, path: [0, 2, 5, 9, 30, 99] }], { layers: 28, g: 4, d: 128, dtype: 'bf16' }),
+    // the slots before the tree only change addresses
+    ...[
+      [16, 1024],
+      [64, 1024],
+      [128, 1024],
+      [64, 64],
+      [64, 8192],
+    ].map(([nodes = 0, base = 0]) =>
+      one(
+        `${nodes} nodes of the 7B model, ${base} slots before them`,
+        'perf',
+        [{ base, path: [0, 2, 5, 9, nodes / 2, nodes - 1] }],
+        { layers: 28, g: 4, d: 128, dtype: 'bf16', oneContextPage: true },
+      ),
+    ),
   ],
   oracle({ operands, attributes }) {
     const k = operand(operands, 'k_cache');

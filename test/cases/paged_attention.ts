@@ -240,6 +240,23 @@ export const cases: OpCases = {
       dtype: 'bf16',
       sampleRows: 2,
     }),
+    ...[16, 64, 128].flatMap((nodes) =>
+      [64, 1024, 8192].map((context) =>
+        one(`a tree of ${nodes} nodes of the 7B model, ${context} slots before it`, 'perf', {
+          rows: tree(
+            0,
+            context,
+            Array.from({ length: nodes }, (_, i) => (i === 0 ? -1 : Math.floor((i - 1) / 3))),
+          ),
+          width: context / PAGE + 2,
+          h: 28,
+          g: 4,
+          d: 128,
+          dtype: 'bf16',
+          sampleRows: 2,
+        }),
+      ),
+    ),
   ],
   oracle({ operands, attributes }) {
     const q = operand(operands, 'q');

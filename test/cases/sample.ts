@@ -175,6 +175,15 @@ export const cases: OpCases = {
       [{}, { temperature: 0 }, { temperature: 0.7, topK: 20, topP: 0.8 }, { topP: 0.95 }, { minP: 0.05 }],
       spread(2.5),
     ),
+    // the nodes of one tree
+    ...[640, 152064].flatMap((v) =>
+      [16, 64, 128].map((nodes) => ({
+        ...one(`${nodes} nodes, ${v} tokens`, 'perf', v, [{ temperature: 0.7 }], spread(2.5), {
+          seq: new Array<number>(nodes).fill(0),
+        }),
+        sampleRows: 2,
+      })),
+    ),
   ],
   oracle({ operands }) {
     const n = operand(operands, 'logits').shape[0] as number;
