@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "core/host_device.h"
+
 namespace hb {
 
 /// Element types of tensors. The order is part of the native surface (`lib/tensor/dtype.ts` reads the names from
@@ -20,7 +22,7 @@ constexpr DTypeSet set_of(DType t) { return static_cast<DTypeSet>(1u << static_c
 inline constexpr DTypeSet kF32 = set_of(DType::f32), kBF16 = set_of(DType::bf16), kI32 = set_of(DType::i32),
                           kU8 = set_of(DType::u8), kFloat = kF32 | kBF16, kAny = kFloat | kI32 | kU8;
 
-inline float bf16_to_f32(uint16_t h) {
+HB_HD inline float bf16_to_f32(uint16_t h) {
   uint32_t u = static_cast<uint32_t>(h) << 16;
   float f;
   std::memcpy(&f, &u, 4);
@@ -28,7 +30,7 @@ inline float bf16_to_f32(uint16_t h) {
 }
 
 /// Round to nearest, ties to even; a NaN stays a quiet NaN.
-inline uint16_t f32_to_bf16(float f) {
+HB_HD inline uint16_t f32_to_bf16(float f) {
   uint32_t u;
   std::memcpy(&u, &f, 4);
   if ((u & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>((u >> 16) | 0x40u);

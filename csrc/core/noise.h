@@ -1,6 +1,8 @@
 #pragma once
 #include <cstdint>
 
+#include "core/host_device.h"
+
 namespace hb {
 
 /// The one table of purposes: draws for different purposes never share a counter, whatever the seed and the position.
@@ -21,7 +23,7 @@ struct Philox4 {
 
 /// Philox4x32 with 10 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011).
 /// Key: the 64-bit seed. Counter: (index, position, purpose << 24, branch).
-inline Philox4 philox(uint32_t key0, uint32_t key1, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
+HB_HD inline Philox4 philox(uint32_t key0, uint32_t key1, uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3) {
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = static_cast<uint64_t>(0xD2511F53u) * c0, p1 = static_cast<uint64_t>(0xCD9E8D57u) * c2;
     const uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ key0, n2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ key1;
@@ -31,6 +33,6 @@ inline Philox4 philox(uint32_t key0, uint32_t key1, uint32_t c0, uint32_t c1, ui
   return {{c0, c1, c2, c3}};
 }
 
-inline uint32_t purpose_word(Purpose p) { return static_cast<uint32_t>(p) << 24; }
+HB_HD constexpr uint32_t purpose_word(Purpose p) { return static_cast<uint32_t>(p) << 24; }
 
 }  // namespace hb

@@ -1,0 +1,51 @@
+#pragma once
+#include <cstdint>
+
+#include "ops/backend.h"
+
+namespace hb {
+
+/// The backend's entry for an op.
+const Kernel* cuda_kernel(Op op);
+
+namespace cuda {
+
+/// What kernels find in OpContext::verbs.
+struct Device {
+  void* stream = nullptr;  ///< a cudaStream_t; on the emulator a simt::Options, null for the usual ones
+  int multiprocessors = 1;
+};
+
+inline const Device& device(const OpContext& cx) { return *static_cast<const Device*>(cx.verbs); }
+
+/// Every kernel of this folder, typed by its op's struct.
+#define HB_DECLARE(name, type) Status name##_cuda(const OpContext& cx, const type& a);
+HB_OPS(HB_DECLARE)
+#undef HB_DECLARE
+
+/// True when all tensors that are there begin on a 16-byte boundary, as wide loads need.
+template <class... V>
+bool aligned16(const V&... tensors) {
+  return ((reinterpret_cast<uintptr_t>(tensors.data) % 16 == 0) && ...);
+}
+
+inline bool is_bf16(const TensorView& t) { return t.dtype == DType::bf16; }
+
+/// Calls `f` with two null pointers whose types are those of the tensors' elements: float or uint16_t (bf16). Such
+/// pointers are how a launcher picks an instance of its kernel.
+template <class F>
+Status with_types(const TensorView& first, const TensorView& second, F&& f) {
+  float* const f32 = nullptr;
+  uint16_t* const bf16 = nullptr;
+  if (is_bf16(first)) return is_bf16(second) ? f(bf16, bf16) : f(bf16, f32);
+  return is_bf16(second) ? f(f32, bf16) : f(f32, f32);
+}
+template <class F>
+Status with_type(const TensorView& first, F&& f) {
+  float* const f32 = nullptr;
+  uint16_t* const bf16 = nullptr;
+  return is_bf16(first) ? f(bf16) : f(f32);
+}
+
+}  // namespace cuda
+}  // namespace hb

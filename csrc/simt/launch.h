@@ -1,0 +1,30 @@
+#pragma once
+// Running a kernel on the emulator, for the launch door and for tests.
+#include <string>
+
+#include "simt/counters.h"
+#include "simt/simt.h"
+
+namespace hb::simt {
+
+/// How a kernel is run.
+struct Options {
+  uint64_t seed = 0;                ///< 0: threads and blocks in order; else a random but repeatable schedule
+  bool races = true;                ///< check shared memory for races, where kernels were compiled for it
+  int workers = 0;                  ///< OS threads that share a grid's blocks; 0: one per processor, at most 8
+  size_t shared_limit = 99 * 1024;  ///< largest dynamic shared memory of a block: what every card from sm_80 on has
+};
+
+struct Launch {
+  Dim grid, block;
+  size_t shared_bytes = 0;
+  Site site;
+};
+
+/// Runs `body(context)` once per thread of the grid. Returns the empty text, or what went wrong.
+std::string launch(const Launch& launch, void (*body)(void*), void* context, const Options& options);
+
+/// Sums of all launches since the last call; call it when no launch runs.
+Counters take_counters();
+
+}  // namespace hb::simt
