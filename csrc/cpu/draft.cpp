@@ -60,8 +60,8 @@ class Expansion {
       : a_(a),
         k_(a.token.dims[1]),
         columns_(a.tokens.dims[1]),
-        start_(a.base + draft_candidates(a.level, k_)),
-        end_(a.base + draft_candidates(a.level + 1, k_)) {}
+        start_(draft_candidates(a.level, k_)),
+        end_(draft_candidates(a.level + 1, k_)) {}
 
   int64_t most_rows() const { return a_.level == 1 ? 1 : k_; }
 

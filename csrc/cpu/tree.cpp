@@ -39,10 +39,16 @@ struct Tree {
 
 class Builder {
  public:
-  Builder(const OpContext& cx, const TreeBuild& a) : cx_(cx), a_(a), c_(a.tokens.dims[1]) {
+  Builder(const OpContext& cx, const TreeBuild& a) : cx_(cx), a_(a), all_(candidates(a)) {
     value_ = static_cast<float*>(cx.scratch);
-    order_ = reinterpret_cast<int32_t*>(value_ + c_);
-    node_ = order_ + c_;
+    order_ = reinterpret_cast<int32_t*>(value_ + all_);
+    node_ = order_ + all_;
+    token_ = node_ + all_;
+    parent_ = token_ + all_;
+  }
+
+  static int64_t candidates(const TreeBuild& a) {
+    return a.tokens.dims[1] + (a.more_tokens ? a.more_tokens.dims[1] : 0);
   }
 
   void run() {
@@ -65,34 +71,44 @@ class Builder {
  private:
   static int32_t at(const TensorView& t, int64_t i) { return t.as<const int32_t>()[i]; }
 
-  void grow(int64_t s, int64_t allowed, Tree& tree) {
-    const auto *token = a_.tokens.as<const int32_t>() + s * c_, *parent = a_.parents.as<const int32_t>() + s * c_;
-    const auto* value = a_.values.as<const float>() + s * c_;
-    const int64_t n = std::clamp<int64_t>(at(a_.count, s), 0, c_);
-    allowed = std::min({allowed, kTreeNodes, static_cast<int64_t>(at(a_.capacity, s)) - at(a_.root_slot, s)});
-    const int64_t deepest = static_cast<int64_t>(at(a_.limit, s)) - at(a_.output, s) - 1;
-    int64_t usable = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const int32_t p = parent[i];
+  /// Takes in a drafter's candidates, numbered from `base` on; counts the usable ones into `usable`.
+  void collect(const TensorView& tokens, const TensorView& parents, const TensorView& values, const TensorView& count,
+               int64_t s, int64_t base, int64_t& usable) {
+    const int64_t c = tokens.dims[1], n = std::clamp<int64_t>(at(count, s), 0, c);
+    for (int64_t k = 0; k < n; ++k) {
+      const int32_t token = at(tokens, s * c + k), p = at(parents, s * c + k);
+      const float value = values.as<const float>()[s * c + k];
+      const int64_t i = base + k;
       node_[i] = -1;
-      value_[i] = value[i];
-      if (value[i] == -INFINITY) continue;
-      if (std::isnan(value[i]) || token[i] < 0 || token[i] >= a_.vocabulary || p < -1 || p >= i) {
-        *cx_.flags |= std::isnan(value[i]) ? kFlagNotANumber : kFlagIndexClamped;
+      value_[i] = value;
+      if (value == -INFINITY) continue;
+      if (std::isnan(value) || token < 0 || token >= a_.vocabulary || p < -1 || p >= k) {
+        *cx_.flags |= std::isnan(value) ? kFlagNotANumber : kFlagIndexClamped;
         value_[i] = -INFINITY;
         continue;
       }
-      if (p >= 0) value_[i] = std::min(value_[i], value_[p]);
+      token_[i] = token;
+      parent_[i] = p < 0 ? -1 : static_cast<int32_t>(base + p);
+      if (p >= 0) value_[i] = std::min(value, value_[base + p]);
       order_[usable++] = static_cast<int32_t>(i);
     }
+  }
+
+  void grow(int64_t s, int64_t allowed, Tree& tree) {
+    allowed = std::min({allowed, kTreeNodes, static_cast<int64_t>(at(a_.capacity, s)) - at(a_.root_slot, s)});
+    const int64_t deepest = static_cast<int64_t>(at(a_.limit, s)) - at(a_.output, s) - 1;
+    int64_t usable = 0;
+    collect(a_.tokens, a_.parents, a_.values, a_.count, s, 0, usable);
+    if (a_.more_tokens)
+      collect(a_.more_tokens, a_.more_parents, a_.more_values, a_.more_count, s, a_.tokens.dims[1], usable);
     std::sort(order_, order_ + usable,
               [this](int32_t i, int32_t j) { return value_[i] > value_[j] || (value_[i] == value_[j] && i < j); });
     for (int64_t k = 0; k < usable && tree.nodes < allowed; ++k) {
       const int32_t i = order_[k];
-      const int64_t under = parent[i] < 0 ? 0 : node_[parent[i]];
+      const int64_t under = parent_[i] < 0 ? 0 : node_[parent_[i]];
       if (under < 0 || tree.depth[under] >= deepest) continue;
-      const int64_t same = tree.find(under, token[i]);
-      node_[i] = static_cast<int32_t>(same >= 0 ? same : tree.add(token[i], i, under));
+      const int64_t same = tree.find(under, token_[i]);
+      node_[i] = static_cast<int32_t>(same >= 0 ? same : tree.add(token_[i], i, under));
     }
   }
 
@@ -112,6 +128,7 @@ class Builder {
       a_.token.as<int32_t>()[row] = tree.token[node];
       a_.parent.as<int32_t>()[row] = up;
       a_.source.as<int32_t>()[row] = tree.candidate[node];
+      a_.rank.as<int32_t>()[row] = static_cast<int32_t>(node);
       a_.seq.as<int32_t>()[row] = static_cast<int32_t>(s);
       a_.position.as<int32_t>()[row] = plus(at(a_.root_position, s), tree.depth[node]);
       a_.slot.as<int32_t>()[row] = plus(slot, next);
@@ -130,7 +147,8 @@ class Builder {
   }
 
   void pad(int64_t row) {
-    for (const TensorView* t : {&a_.token, &a_.seq, &a_.position, &a_.visible, &a_.index}) t->as<int32_t>()[row] = 0;
+    for (const TensorView* t : {&a_.token, &a_.rank, &a_.seq, &a_.position, &a_.visible, &a_.index})
+      t->as<int32_t>()[row] = 0;
     for (const TensorView* t : {&a_.parent, &a_.source, &a_.slot}) t->as<int32_t>()[row] = -1;
     std::fill_n(a_.own.as<int32_t>() + 2 * row, 2, 0);
     std::fill_n(a_.ancestors.as<int32_t>() + 4 * row, 4, 0);
@@ -138,14 +156,14 @@ class Builder {
 
   const OpContext& cx_;
   const TreeBuild& a_;
-  const int64_t c_;
+  const int64_t all_;
   float* value_;
-  int32_t *order_, *node_;
+  int32_t *order_, *node_, *token_, *parent_;
 };
 
 }  // namespace
 
-size_t tree_build_workspace(const TreeBuild& a, int) { return static_cast<size_t>(12 * a.tokens.dims[1]); }
+size_t tree_build_workspace(const TreeBuild& a, int) { return static_cast<size_t>(20 * Builder::candidates(a)); }
 
 Status tree_build_cpu(const OpContext& cx, const TreeBuild& a) {
   Builder(cx, a).run();

@@ -30,7 +30,7 @@ struct DraftExpand {
   TensorView next_node;       // [M]
   TensorView next_reached;    // [M]
   TensorView next_rows;       // [1]
-  int64_t level, base;
+  int64_t level;
 };
 
 inline constexpr Operand draft_expand_operands[] = {
@@ -63,7 +63,6 @@ inline constexpr Operand draft_expand_operands[] = {
 };
 inline constexpr Attribute draft_expand_attributes[] = {
     HB_INT(DraftExpand, level, 1, 128, kNone, "depth of the children; level * K is at most 128"),
-    HB_INT(DraftExpand, base, 0, 65536, 0, "column of the first candidate"),
 };
 
 /// Candidates of the levels below `level` when every node has k children and the best k go on.
@@ -80,9 +79,9 @@ inline Status draft_expand_rules(void* args) {
   if (a.node.present != a.reached.present || a.node.present != a.ancestors.present)
     return Status::mismatch(Code::BAD_SHAPE, a.node ? (a.reached ? "ancestors" : "reached") : "node",
                             "node, reached and ancestors together", "only some of them");
-  if (c < a.base + draft_candidates(a.level + 1, k))
+  if (c < draft_candidates(a.level + 1, k))
     return Status::mismatch(Code::BAD_SHAPE, "tokens",
-                            "at least " + num(a.base + draft_candidates(a.level + 1, k)) + " candidates", num(c));
+                            "at least " + num(draft_candidates(a.level + 1, k)) + " candidates", num(c));
   for (TensorView* t : {&a.next_token, &a.next_source, &a.next_seq, &a.next_position, &a.next_slot, &a.next_visible,
                         &a.next_node, &a.next_reached})
     set_dims(*t, b * k);
@@ -99,7 +98,7 @@ inline Cost draft_expand_cost(const void* args) {
 inline constexpr Contract draft_expand_contract = contract<DraftExpand>(
     "draft_expand",
     "One level of a dynamic draft tree: its children become candidates, the best of them the rows of the next level.",
-    "candidate base + c (level 1) or base + K + (level - 2) K^2 + j K + c: child c of the sequence's row j, value = "
+    "candidate c (level 1) or K + (level - 2) K^2 + j K + c: child c of the sequence's row j, value = "
     "reached + value; the rest of the level is -inf, count ends with it. The K children with the largest values (lower "
     "candidates first on ties) are run next, if their slot is below capacity (EAGLE-2, arXiv 2406.16858). Sequences "
     "without rows keep their candidates. Rows beyond next_rows hold 0, slot -1; a sequence out of range or out of "

@@ -10,6 +10,10 @@ struct TreeBuild {
   TensorView parents;        // [B C]
   TensorView values;         // [B C]
   TensorView count;          // [B]
+  TensorView more_tokens;    // [B M], may be absent
+  TensorView more_parents;   // [B M], may be absent
+  TensorView more_values;    // [B M], may be absent
+  TensorView more_count;     // [B], may be absent
   TensorView budget;         // [B]
   TensorView root;           // [B]
   TensorView root_position;  // [B]
@@ -21,6 +25,7 @@ struct TreeBuild {
   TensorView token;          // [N]
   TensorView parent;         // [N]
   TensorView source;         // [N]
+  TensorView rank;           // [N]
   TensorView seq;            // [N]
   TensorView position;       // [N]
   TensorView slot;           // [N]
@@ -41,6 +46,10 @@ inline constexpr Operand tree_build_operands[] = {
           "logarithm of the estimated probability that the candidate is reached and accepted; a candidate is worth no "
           "more than what it follows; -inf: unused"),
     HB_IN(TreeBuild, count, kI32, '-', "B", "candidates of each sequence; clamped to [0, C]"),
+    HB_OPT(TreeBuild, more_tokens, kI32, '-', "B M", "candidates of a second drafter, numbered from C on"),
+    HB_OPT(TreeBuild, more_parents, kI32, '-', "B M", "candidate of the same drafter, counted from its first"),
+    HB_OPT(TreeBuild, more_values, kF32, '-', "B M", "their values"),
+    HB_OPT(TreeBuild, more_count, kI32, '-', "B", "how many; clamped to [0, M]"),
     HB_IN(TreeBuild, budget, kI32, '-', "B", "most nodes of each tree, the root included; clamped to [1, 128]"),
     HB_IN(TreeBuild, root, kI32, '-', "B", "token of the root: the last one of the answer, not yet in the cache"),
     HB_IN(TreeBuild, root_position, kI32, '-', "B", "its rotary position"),
@@ -52,6 +61,7 @@ inline constexpr Operand tree_build_operands[] = {
     HB_OUT(TreeBuild, token, kI32, '-', "N", "token of each row"),
     HB_OUT(TreeBuild, parent, kI32, '-', "N", "its parent, counted from the tree's root; -1 for a root"),
     HB_OUT(TreeBuild, source, kI32, '-', "N", "candidate that it came from; -1 for a root"),
+    HB_OUT(TreeBuild, rank, kI32, '-', "N", "when it was taken: 0 for a root, 1 for the best node of its tree"),
     HB_OUT(TreeBuild, seq, kI32, '-', "N", "sequence of each row"),
     HB_OUT(TreeBuild, position, kI32, '-', "N", "rotary position: the root's plus the depth"),
     HB_OUT(TreeBuild, slot, kI32, '-', "N", "cache slot: the root's plus the number in the tree; -1 beyond `rows`"),
@@ -73,7 +83,12 @@ inline Status tree_build_rules(void* args) {
   if (n < b) return Status::mismatch(Code::BAD_OPTION, "capacity_rows", "at least " + num(b), num(n));
   if (a.tokens.dims[1] > 65536)
     return Status::mismatch(Code::BAD_SHAPE, "tokens", "at most 65536 candidates", num(a.tokens.dims[1]));
-  for (TensorView* t : {&a.token, &a.parent, &a.source, &a.seq, &a.position, &a.slot, &a.visible, &a.index})
+  for (const TensorView* t : {&a.more_parents, &a.more_values, &a.more_count})
+    if (t->present != a.more_tokens.present)
+      return Status::mismatch(Code::BAD_SHAPE, "more_tokens", "all of more_* together", "only some of them");
+  if (a.more_tokens && a.more_tokens.dims[1] > 65536)
+    return Status::mismatch(Code::BAD_SHAPE, "more_tokens", "at most 65536 candidates", num(a.more_tokens.dims[1]));
+  for (TensorView* t : {&a.token, &a.parent, &a.source, &a.rank, &a.seq, &a.position, &a.slot, &a.visible, &a.index})
     set_dims(*t, n);
   set_dims(a.own, n, 2);
   set_dims(a.ancestors, n, 4);
@@ -83,7 +98,7 @@ inline Status tree_build_rules(void* args) {
 
 inline Cost tree_build_cost(const void* args) {
   auto& a = *static_cast<const TreeBuild*>(args);
-  return {0, 3 * bytes_of(a.tokens) + 14 * bytes_of(a.token)};
+  return {0, 3 * (bytes_of(a.tokens) + bytes_of(a.more_tokens)) + 15 * bytes_of(a.token)};
 }
 
 inline constexpr Contract tree_build_contract = contract<TreeBuild>(

@@ -64,6 +64,8 @@ export class PagePool {
 export class Sequence {
   length = 0;
   position = 0;
+  /** What a draft head keeps about the end of the sequence; it is replaced as a whole, never changed, so that forks may share it. */
+  draft: object | undefined;
   #pages: number[] = [];
   #released = false;
 
@@ -82,13 +84,15 @@ export class Sequence {
     const copy = new Sequence(this.pool, this.limit);
     copy.length = this.length;
     copy.position = this.position;
+    copy.draft = this.draft;
     copy.#pages = this.#pages.slice(0, pagesFor(this.length));
     this.pool.retain(copy.#pages);
     return copy;
   }
 
   /**
-   * Makes room for more slots behind the committed end and makes the last, partly filled page this sequence's own.
+   * Makes room for more slots behind the committed end and makes the last, partly filled page this sequence's own; a full one too when
+   * there is a draft head, whose last entry is still to come.
    *
    * @returns pairs of pages (from, to) whose data must be copied before anything is appended.
    * @throws HyperBagelError CONTEXT_FULL; then nothing has changed.
@@ -102,7 +106,7 @@ export class Sequence {
       );
     }
     const used = pagesFor(this.length);
-    const partial = this.length % PAGE_SLOTS === 0 ? undefined : this.#pages[used - 1];
+    const partial = this.length % PAGE_SLOTS === 0 && !this.draft ? undefined : this.#pages[used - 1];
     const copied = partial !== undefined && slots > 0 && this.pool.isShared(partial);
     const missing = Math.max(0, pagesFor(this.length + slots) - this.#pages.length);
     const fresh = this.pool.take(missing + (copied ? 1 : 0));

@@ -481,6 +481,14 @@ export interface TreeBuildArgs {
   values: Tensor<'f32'>;
   /** [B]: candidates of each sequence; clamped to [0, C]. */
   count: Tensor<'i32'>;
+  /** [B M]: candidates of a second drafter, numbered from C on. */
+  moreTokens?: Tensor<'i32'> | undefined;
+  /** [B M]: candidate of the same drafter, counted from its first. */
+  moreParents?: Tensor<'i32'> | undefined;
+  /** [B M]: their values. */
+  moreValues?: Tensor<'f32'> | undefined;
+  /** [B]: how many; clamped to [0, M]. */
+  moreCount?: Tensor<'i32'> | undefined;
   /** [B]: most nodes of each tree, the root included; clamped to [1, 128]. */
   budget: Tensor<'i32'>;
   /** [B]: token of the root: the last one of the answer, not yet in the cache. */
@@ -512,6 +520,7 @@ export interface TreeBuildArgs {
  * - `token` [N]: token of each row.
  * - `parent` [N]: its parent, counted from the tree's root; -1 for a root.
  * - `source` [N]: candidate that it came from; -1 for a root.
+ * - `rank` [N]: when it was taken: 0 for a root, 1 for the best node of its tree.
  * - `seq` [N]: sequence of each row.
  * - `position` [N]: rotary position: the root's plus the depth.
  * - `slot` [N]: cache slot: the root's plus the number in the tree; -1 beyond `rows`.
@@ -531,6 +540,7 @@ export function treeBuild(
   token: Tensor<'i32'>;
   parent: Tensor<'i32'>;
   source: Tensor<'i32'>;
+  rank: Tensor<'i32'>;
   seq: Tensor<'i32'>;
   position: Tensor<'i32'>;
   slot: Tensor<'i32'>;
@@ -541,13 +551,17 @@ export function treeBuild(
   first: Tensor<'i32'>;
   rows: Tensor<'i32'>;
 } {
-  const [token, parent, source, seq, position, slot, visible, own, ancestors, index, first, rows] = cx.run(
+  const [token, parent, source, rank, seq, position, slot, visible, own, ancestors, index, first, rows] = cx.run(
     14,
     [
       args.tokens,
       args.parents,
       args.values,
       args.count,
+      args.moreTokens,
+      args.moreParents,
+      args.moreValues,
+      args.moreCount,
       args.budget,
       args.root,
       args.rootPosition,
@@ -563,6 +577,7 @@ export function treeBuild(
     token: token as Tensor<'i32'>,
     parent: parent as Tensor<'i32'>,
     source: source as Tensor<'i32'>,
+    rank: rank as Tensor<'i32'>,
     seq: seq as Tensor<'i32'>,
     position: position as Tensor<'i32'>,
     slot: slot as Tensor<'i32'>,
@@ -1341,14 +1356,12 @@ export interface DraftExpandArgs {
   count: Tensor<'i32'>;
   /** depth of the children; level * K is at most 128. */
   level: number;
-  /** column of the first candidate; default 0. */
-  base?: number | undefined;
 }
 
 /**
  * One level of a dynamic draft tree: its children become candidates, the best of them the rows of the next level.
  *
- * `candidate base + c (level 1) or base + K + (level - 2) K^2 + j K + c: child c of the sequence's row j, value = reached + value; the rest of the level is -inf, count ends with it. The K children with the largest values (lower candidates first on ties) are run next, if their slot is below capacity (EAGLE-2, arXiv 2406.16858). Sequences without rows keep their candidates. Rows beyond next_rows hold 0, slot -1; a sequence out of range or out of order, or a row too many, is left out and flagged`
+ * `candidate c (level 1) or K + (level - 2) K^2 + j K + c: child c of the sequence's row j, value = reached + value; the rest of the level is -inf, count ends with it. The K children with the largest values (lower candidates first on ties) are run next, if their slot is below capacity (EAGLE-2, arXiv 2406.16858). Sequences without rows keep their candidates. Rows beyond next_rows hold 0, slot -1; a sequence out of range or out of order, or a row too many, is left out and flagged`
  *
  * Returns
  * - `nextToken` [M]: the rows of the next level, at most K per sequence: their tokens.
@@ -1411,7 +1424,7 @@ export function draftExpand(
       args.values,
       args.count,
     ],
-    [args.level, args.base],
+    [args.level],
   );
   return {
     nextToken: nextToken as Tensor<'i32'>,

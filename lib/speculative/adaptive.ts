@@ -38,9 +38,13 @@ export class AdaptivePolicy implements DraftPolicy {
 
   observe(draft: Draft | undefined, event: RoundEvent, ms: number): void {
     const emitted = event.tokens.length;
+    if (!draft && event.ranks && event.nodes > 1) {
+      this.#observeDevice(event, event.ranks, ms);
+      return;
+    }
     if (!draft || event.nodes <= 1) {
       this.#plainSteps = Math.max(0, this.#plainSteps - emitted);
-      this.#control.plain(emitted, ms);
+      this.#control.plain(emitted, event.ranks ? undefined : ms); // what a drafter on the device does is no plain step
       return;
     }
     const { tree } = draft;
@@ -51,6 +55,17 @@ export class AdaptivePolicy implements DraftPolicy {
       accepted: tree.follow(event.tokens).flatMap((node) => rank.get(node) ?? []),
       tokens: emitted,
       ms,
+    });
+  }
+
+  /** A round whose drafter is on the device: its values stay there, their order does not. */
+  #observeDevice(event: RoundEvent, accepted: readonly number[], ms: number): void {
+    this.#control.round({
+      values: new Float32Array(event.nodes - 1),
+      accepted,
+      tokens: event.tokens.length,
+      ms,
+      draftMs: Math.max(0, ms - this.#control.expectedMs(event.nodes)),
     });
   }
 }

@@ -1,7 +1,8 @@
 import type { Activity } from '../tensor/context.js';
 import { stepsAhead } from './ahead.js';
 import type { Decoder } from './decoder.js';
-import type { DraftBudget, HostDrafter } from './drafter.js';
+import { DeviceDrafts } from './device.js';
+import type { DraftBudget, Drafter } from './drafter.js';
 import { type RoundEvent, Rounds, type RoundTrace } from './round.js';
 import { type DecodeStart, DecodeState, type Draft } from './state.js';
 import { DraftTree, MAX_DRAFTED } from './tree.js';
@@ -31,7 +32,7 @@ export const fixedPolicy = (nodes: number = MAX_DRAFTED + 1, depth: number = MAX
 
 /** How an answer is drafted. */
 export interface Speculation {
-  drafter: HostDrafter;
+  drafter: Drafter;
   policy: DraftPolicy;
   /** Text tokens of the conversation so far. */
   prompt: readonly number[];
@@ -81,6 +82,7 @@ export class BatchDecoder {
   readonly #decoder: Decoder;
   readonly #state: DecodeState;
   readonly #rounds: Rounds;
+  readonly #onDevice: DeviceDrafts;
   #seats: (Seat<DecodeItem> | undefined)[] = [];
   readonly size: number;
 
@@ -89,6 +91,7 @@ export class BatchDecoder {
     this.size = size;
     this.#state = new DecodeState(decoder, size);
     this.#rounds = new Rounds(decoder, this.#state);
+    this.#onDevice = new DeviceDrafts(this.#state);
   }
 
   /**
@@ -110,6 +113,7 @@ export class BatchDecoder {
     const rounds = this.#rounds;
     const seats: (Seat<I> | undefined)[] = Array.from({ length: this.size }, () => undefined);
     this.#seats = seats;
+    const onDevice = this.#onDevice;
     let [queued, seen, ticket, since] = [0, 0, 0, 0];
     let whole = false;
     /** The drafts of the round in flight. Such a round goes alone: what comes after it depends on what it gives. */
@@ -120,13 +124,17 @@ export class BatchDecoder {
         if (seats[b]) continue;
         const item = next();
         if (!item) return;
-        const { speculation } = item;
-        const eager = speculation?.policy.eager ?? false;
-        const seat: Seat<I> = { item, speculation, ending: false, fresh: speculation !== undefined && !eager };
+        const seat = seatOf(item);
         seats[b] = seat;
-        if (eager) attempt(seat, ({ drafter, prompt }) => drafter.start(prompt));
         this.#state.start(b, item);
+        attempt(seat, ({ drafter }) => onDevice.start(b, drafter, item));
       }
+    };
+    const run = (proposed: (Draft | undefined)[]) => {
+      const turn = onDevice.turn(seats.map((seat) => seat?.speculation));
+      const nodes = onDevice.prepare(proposed, turn);
+      ticket = rounds.run(1 + nodes, { traced, penalized, device: turn?.drafting });
+      queued++;
     };
     const queue = () =>
       cx.within(activity, () => {
@@ -139,17 +147,18 @@ export class BatchDecoder {
         if (proposed) {
           drafts = proposed;
           since = performance.now();
-          this.#state.propose(proposed);
-          ticket = rounds.run(1 + Math.max(...proposed.map((draft) => draft?.nodes ?? 0)), { traced, penalized });
-          queued++;
+          run(proposed);
           return;
         }
         const ahead = asked ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
-        for (; queued - seen < ahead; queued++) ticket = rounds.run(1, { traced, penalized });
+        while (queued - seen < ahead) run([]);
         if (fresh) this.#startDrafters(seats, times); // while the device is at work
       });
     try {
-      cx.within(activity, () => this.#state.reset());
+      cx.within(activity, () => {
+        this.#state.reset();
+        onDevice.reset();
+      });
       queue();
       while (queued > seen) {
         const records = await cx.receive(rounds.channel, ticket);
@@ -159,13 +168,14 @@ export class BatchDecoder {
         }
         const now = performance.now();
         const ms = (now - (since || start)) / records.length;
-        if (drafts) times.verifyMs += now - since;
+        const events = records.map((record) => rounds.events(record));
+        if (drafts || events.some((round) => round.some(({ nodes }) => nodes > 1)))
+          times.verifyMs += now - (since || start);
         since = now;
         seen += records.length;
+        await rounds.addRanks(events, ticket);
         const traces = traced ? await rounds.traces(ticket) : [];
-        const results = records.map((record, i) =>
-          this.#read(seats, rounds.events(record), { drafts, ms, traces: traces[i], times }),
-        );
+        const results = events.map((round, i) => this.#read(seats, round, { drafts, ms, traces: traces[i], times }));
         drafts = undefined;
         queue(); // the device goes on while the consumer looks at what it has
         for (const result of results) if (result.length > 0) yield result;
@@ -191,6 +201,7 @@ export class BatchDecoder {
 
   dispose(): void {
     this.#rounds.dispose();
+    this.#onDevice.dispose();
     this.#state.dispose();
   }
 
@@ -199,7 +210,7 @@ export class BatchDecoder {
     for (const seat of seats) {
       if (!seat?.fresh) continue;
       seat.fresh = false;
-      attempt(seat, ({ drafter, prompt }) => drafter.start(prompt));
+      attempt(seat, ({ drafter, prompt }) => (drafter.kind === 'host' ? drafter.start(prompt) : undefined));
     }
     times.draftMs += performance.now() - start;
   }
@@ -213,6 +224,7 @@ export class BatchDecoder {
     let [asked, any] = [false, false];
     const drafts = seats.map((seat) =>
       attempt(seat, ({ drafter, policy }) => {
+        if (drafter.kind !== 'host') return undefined;
         const budget = policy.budget();
         if (!budget) return undefined;
         asked = true;
@@ -250,16 +262,27 @@ export class BatchDecoder {
       const draft = round.drafts?.[b];
       attempt(seat, ({ drafter, policy }) => {
         policy.observe(draft, event, round.ms);
+        if (drafter.kind !== 'host') return;
         drafter.observe(event.tokens);
         if (event.finished) drafter.finish();
       });
       if (event.finished) seats[b] = undefined;
-      if (!seat.ending) results.push({ item: seat.item, event, drafted: draft !== undefined, trace });
+      if (!seat.ending) results.push({ item: seat.item, event, drafted: event.nodes > 1, trace });
       else if (event.finished) results.push({ item: seat.item, event: { ...event, tokens: [] }, drafted: false });
     });
     round.times.draftMs += performance.now() - start;
     return results;
   }
+}
+
+/** A seat for an item; its drafter starts at once if its policy wants that. */
+function seatOf<I extends DecodeItem>(item: I): Seat<I> {
+  const { speculation } = item;
+  const hosted = speculation?.drafter.kind === 'host';
+  const eager = speculation?.policy.eager ?? false;
+  const seat: Seat<I> = { item, speculation, ending: false, fresh: hosted && !eager };
+  if (hosted && eager) attempt(seat, ({ drafter, prompt }) => (drafter.kind === 'host' ? drafter.start(prompt) : undefined));
+  return seat;
 }
 
 /** Asks a seat's drafter for something. A draft is a guess: when it fails, the answer goes on without it. */

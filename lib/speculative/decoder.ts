@@ -35,6 +35,10 @@ export interface Decoder {
   readonly tablePages: number;
   /** Most tokens of a sequence. */
   readonly maxPositions: number;
-  /** Logits [R, V] of live rows; appends their keys and values to the cache. Recorded. */
-  logits(rows: TreeRows): Tensor<'f32'>;
+  /**
+   * Logits [R, V] of live rows; appends their keys and values to the cache. Recorded.
+   *
+   * @param onStream sees the residual stream [R, hidden] that enters each layer, and the final one as layer `cacheLayers`
+   */
+  logits(rows: TreeRows, onStream?: (layer: number, x: Tensor<'f32' | 'bf16'>) => void): Tensor<'f32'>;
 }

@@ -1,6 +1,8 @@
 import * as ops from '../generated/ops.js';
 import type { Program } from '../tensor/program.js';
+import type { Tensor } from '../tensor/tensor.js';
 import type { Decoder } from './decoder.js';
+import type { DeviceDraft } from './drafter.js';
 import type { DecodeState } from './state.js';
 import { MAX_DRAFTED } from './tree.js';
 
@@ -14,6 +16,8 @@ export interface RoundEvent {
   finished: 0 | 1 | 2;
   /** Nodes that were verified, the root included. */
   nodes: number;
+  /** Of a round with a drafter on the device: ranks of the accepted nodes among those drafted, 0 for the best. */
+  ranks?: readonly number[] | undefined;
 }
 
 /** The tree of a round, for people: nodes in depth-first order. */
@@ -31,8 +35,17 @@ const BUCKETS = [1, 16, 64, MAX_DRAFTED + 1] as const;
 /** Words of an event before its tokens. */
 const EVENT_HEAD = 4;
 
+/** A drafter on the device in a round. */
+export interface DeviceDrafting {
+  draft: DeviceDraft;
+  taps: readonly number[];
+  /** Levels of the next round's trees; 0: none are drafted. */
+  depth: number;
+}
+
 /** What a round does besides. */
 export interface RoundOptions {
+  device?: DeviceDrafting | undefined;
   /** Emits the trees. */
   traced: boolean;
   /** Some sequence has a repetition penalty. */
@@ -49,28 +62,33 @@ export class Rounds {
   readonly state: DecodeState;
   readonly channel: number;
   readonly #traceChannel: number;
-  readonly #programs = new Map<string, Program<unknown>>();
+  readonly #rankChannel: number;
+  readonly #programs = new Map<DeviceDraft | undefined, Map<string, Program<unknown>>>();
 
   constructor(decoder: Decoder, state: DecodeState) {
     this.#decoder = decoder;
     this.state = state;
     this.channel = decoder.cx.openChannel();
     this.#traceChannel = decoder.cx.openChannel();
+    this.#rankChannel = decoder.cx.openChannel();
   }
 
   /** Queues a round of at most `nodes` nodes per sequence; returns its ticket. */
   run(nodes: number, options: RoundOptions): number {
     const width = BUCKETS.find((b) => b >= nodes) ?? MAX_DRAFTED + 1;
-    const key = `${width} ${options.penalized} ${options.traced}`;
-    let program = this.#programs.get(key);
+    const { device, penalized, traced } = options;
+    const programs = this.#programs.get(device?.draft) ?? new Map<string, Program<unknown>>();
+    this.#programs.set(device?.draft, programs);
+    const key = `${width} ${penalized} ${traced} ${device?.depth}`;
+    let program = programs.get(key);
     if (!program) {
       program = this.#record(width, options);
-      this.#programs.set(key, program);
+      programs.set(key, program);
     }
     return program.run();
   }
 
-  #record(width: number, { traced, penalized }: RoundOptions): Program<unknown> {
+  #record(width: number, { traced, penalized, device }: RoundOptions): Program<unknown> {
     const { cx, vocabulary, cache, cacheLayers } = this.#decoder;
     const { state } = this;
     return cx.record(() => {
@@ -79,6 +97,10 @@ export class Rounds {
         parents: state.candidateParents,
         values: state.candidateValues,
         count: state.candidateCount,
+        moreTokens: device?.draft.candidates.tokens,
+        moreParents: device?.draft.candidates.parents,
+        moreValues: device?.draft.candidates.values,
+        moreCount: device?.draft.candidates.count,
         budget: state.budget,
         root: state.tokens,
         rootPosition: state.positions,
@@ -91,17 +113,21 @@ export class Rounds {
         vocabulary,
       });
       const { rows, seq, token, parent, first } = tree;
-      const logits = this.#decoder.logits({
-        tokens: token,
-        positions: tree.position,
-        seq,
-        slots: tree.slot,
-        visible: tree.visible,
-        own: tree.own,
-        ancestors: tree.ancestors,
-        pageTable: state.pageTable,
-        rows,
-      });
+      const streams = new Map<number, Tensor<'f32' | 'bf16'>>();
+      const logits = this.#decoder.logits(
+        {
+          tokens: token,
+          positions: tree.position,
+          seq,
+          slots: tree.slot,
+          visible: tree.visible,
+          own: tree.own,
+          ancestors: tree.ancestors,
+          pageTable: state.pageTable,
+          rows,
+        },
+        device && ((layer, x) => streams.set(layer, x)),
+      );
       if (penalized) {
         const { penalty, history, output: count } = state;
         ops.penalize(cx, { logits, penalty, history, count, seq, token, parent, first, rows });
@@ -120,6 +146,11 @@ export class Rounds {
           slots,
           layers: cacheLayers,
         });
+      }
+      if (device) {
+        const taps = device.taps.map((layer) => streams.get(layer) as Tensor<'f32' | 'bf16'>);
+        device.draft.record({ taps, target, path, accepted, first }, device.depth);
+        for (const payload of [tree.rank, path]) ops.emit(cx, { payload, channel: this.#rankChannel });
       }
       if (traced) {
         for (const payload of [rows, token, parent, target]) ops.emit(cx, { payload, channel: this.#traceChannel });
@@ -141,6 +172,23 @@ export class Rounds {
         finished: words[at + 2] as 0 | 1 | 2,
         nodes: words[at + 3] as number,
       };
+    });
+  }
+
+  /** Adds ranks to the events of the rounds with a drafter on the device that have run since the last call. */
+  async addRanks(rounds: readonly (readonly RoundEvent[])[], ticket: number): Promise<void> {
+    const records = (await this.#decoder.cx.receive(this.#rankChannel, ticket)).map((r) => new Int32Array(r));
+    rounds.forEach((events, i) => {
+      const [rank, path] = records.slice(2 * i, 2 * i + 2);
+      if (!rank || !path) return;
+      let first = 0;
+      events.forEach((event, b) => {
+        const accepted = path
+          .subarray((b * path.length) / events.length + 1)
+          .subarray(0, Math.max(0, event.tokens.length - 1));
+        event.ranks = Array.from(accepted, (node) => (rank[first + node] as number) - 1);
+        first += event.nodes;
+      });
     });
   }
 
@@ -169,10 +217,11 @@ export class Rounds {
   }
 
   dispose(): void {
-    for (const program of this.#programs.values()) program.dispose();
+    for (const programs of this.#programs.values()) for (const program of programs.values()) program.dispose();
     this.#programs.clear();
     this.#decoder.cx.closeChannel(this.channel);
     this.#decoder.cx.closeChannel(this.#traceChannel);
+    this.#decoder.cx.closeChannel(this.#rankChannel);
   }
 }
 

@@ -155,11 +155,16 @@ export class DecodeState {
   /**
    * Sets the candidates of the next round: a draft per row, or none. They go best first, so that their order is their value and one
    * write is enough.
+   *
+   * @param onDevice drafted nodes at most of rows whose candidates are on the device
    */
-  propose(drafts: readonly (Draft | undefined)[]): void {
+  propose(drafts: readonly (Draft | undefined)[], onDevice: readonly (number | undefined)[] = []): void {
     const { size } = this;
     const c = MAX_DRAFTED;
     const words = new Int32Array(size * (2 * c + 2));
+    onDevice.forEach((nodes, b) => {
+      words[2 * size * c + size + b] = (nodes ?? 0) + 1;
+    });
     drafts.forEach((draft, b) => {
       if (!draft) return;
       const { tree, nodes } = draft;
@@ -172,7 +177,7 @@ export class DecodeState {
         words[(size + b) * c + i] = parent < 0 ? -1 : (place[parent] as number);
       });
       words[2 * size * c + b] = tree.size;
-      words[2 * size * c + size + b] = nodes + 1;
+      words[2 * size * c + size + b] = Math.max(nodes, onDevice[b] ?? 0) + 1;
     });
     this.#draft.write(words);
   }

@@ -6,8 +6,7 @@ interface Shape {
   rows: number[];
   k: number;
   level: number;
-  /** Columns before the candidates, and behind them. */
-  base?: number;
+  /** Columns behind the candidates. */
   spare?: number;
   /** Rows in use are followed by this many that are not. */
   dead?: number;
@@ -23,12 +22,12 @@ interface Shape {
 const candidates = (level: number, k: number) => (level <= 1 ? 0 : k + (level - 2) * k * k);
 
 function one(name: string, tag: 'small' | 'edge' | 'perf', s: Shape): OpCases['cases'][number] {
-  const { k, level, base = 0, spare = 2, dead = 2 } = s;
+  const { k, level, spare = 2, dead = 2 } = s;
   const b = s.rows.length;
   const seq = s.seq ?? s.rows.flatMap((n, i) => Array.from({ length: n }, () => i));
   const n = seq.length + dead;
-  const c = base + candidates(level + 1, k) + spare;
-  const start = base + candidates(level, k);
+  const c = candidates(level + 1, k) + spare;
+  const start = candidates(level, k);
   const value = s.value ?? ((rng) => Math.log(1 - rng()));
   return {
     name,
@@ -45,7 +44,7 @@ function one(name: string, tag: 'small' | 'edge' | 'perf', s: Shape): OpCases['c
           ...(level === 1
             ? {}
             : {
-                node: counts(fill(n, s.node ?? (() => between(rng, base, start - 1)))),
+                node: counts(fill(n, s.node ?? (() => between(rng, 0, start - 1)))),
                 reached: values('f32', [n], fill(n, value)),
                 ancestors: counts(
                   fill(4 * n, () => 0).map((_, i) =>
@@ -74,7 +73,7 @@ function one(name: string, tag: 'small' | 'edge' | 'perf', s: Shape): OpCases['c
           ),
           count: counts(fill(b, () => between(rng, 0, c))),
         },
-        attributes: { level, ...(s.base === undefined ? {} : { base }) },
+        attributes: { level },
       };
     },
   };
@@ -91,7 +90,7 @@ export const cases: OpCases = {
     one('all 128 bits', 'small', { rows: [8], k: 8, level: 16 }),
     one('roots of a batch', 'small', { rows: [1, 0, 1, 1], k: 5, level: 1 }),
     one('a ragged batch', 'small', { rows: [2, 0, 4, 1], k: 4, level: 3, spare: 0 }),
-    one('behind other candidates', 'small', { rows: [3, 2], k: 3, level: 2, base: 7 }),
+    one('room for more', 'small', { rows: [3, 2], k: 3, level: 2, spare: 20 }),
     one('chains', 'small', { rows: [1, 1], k: 1, level: 5 }),
     one('ties', 'edge', { rows: [4], k: 4, level: 2, value: (rng) => -Math.floor(rng() * 3) }),
     one('fewer children', 'edge', { rows: [2, 1], k: 4, level: 2, token: some }),
@@ -121,7 +120,6 @@ export const cases: OpCases = {
   oracle({ operands, attributes }) {
     const list = (name: string) => Array.from(operand(operands, name).data, Number);
     const level = integer(attributes, 'level');
-    const base = attributes.base === undefined ? 0 : integer(attributes, 'base');
     const k = operand(operands, 'token').shape[1] as number;
     const [b = 0, c = 0] = operand(operands, 'tokens').shape;
     const at = (values: number[], i: number) => values[i] as number;
@@ -135,7 +133,7 @@ export const cases: OpCases = {
     ].map(list) as [number[], number[], number[], number[], number[], number[]];
     const state = { tokens: list('tokens'), parents: list('parents'), values: list('values'), count: list('count') };
     const rows = Math.max(0, Math.min(seq.length, at(list('rows'), 0)));
-    const [start, end] = [base + candidates(level, k), base + candidates(level + 1, k)];
+    const [start, end] = [candidates(level, k), candidates(level + 1, k)];
     const next: { row: number; s: number; column: number; value: number; token: number; rank: number }[] = [];
     // runs of rows of one sequence; a sequence that is no larger than the one before it is left out
     const runs: number[][] = [];

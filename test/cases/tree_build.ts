@@ -11,6 +11,9 @@ interface Sequence {
   capacity?: number;
   finished?: number;
   count?: number;
+  /** Of a second drafter. */
+  more?: [number, number, number][];
+  moreCount?: number;
 }
 
 const VOCABULARY = 50;
@@ -26,16 +29,37 @@ function one(name: string, tag: 'small' | 'edge' | 'perf', sequences: Sequence[]
 
 function inputs(sequences: Sequence[], rows: number) {
   const b = sequences.length;
-  const c = Math.max(0, ...sequences.map((s) => s.candidates.length));
-  const table = (at: 0 | 1 | 2) =>
-    sequences.flatMap((s) => Array.from({ length: c }, (_, i) => s.candidates[i]?.[at] ?? (at === 2 ? 9 : 2 ** 30)));
+  const tables = (
+    prefix: string,
+    pick: (s: Sequence) => [number, number, number][],
+    count: (s: Sequence) => number,
+  ) => {
+    const c = Math.max(0, ...sequences.map((s) => pick(s).length));
+    const table = (at: 0 | 1 | 2) =>
+      sequences.flatMap((s) => Array.from({ length: c }, (_, i) => pick(s)[i]?.[at] ?? (at === 2 ? 9 : 2 ** 30)));
+    return {
+      [`${prefix}tokens`]: counts(table(0), [b, c]),
+      [`${prefix}parents`]: counts(table(1), [b, c]),
+      [`${prefix}values`]: values('f32', [b, c], table(2)),
+      [`${prefix}count`]: counts(sequences.map(count)),
+    };
+  };
+  const two = sequences.some((s) => s.more);
   const each = (pick: (s: Sequence, i: number) => number) => counts(sequences.map(pick));
   return {
     operands: {
-      tokens: counts(table(0), [b, c]),
-      parents: counts(table(1), [b, c]),
-      values: values('f32', [b, c], table(2)),
-      count: each((s) => s.count ?? s.candidates.length),
+      ...tables(
+        '',
+        (s) => s.candidates,
+        (s) => s.count ?? s.candidates.length,
+      ),
+      ...(two
+        ? tables(
+            'more_',
+            (s) => s.more ?? [],
+            (s) => s.moreCount ?? s.more?.length ?? 0,
+          )
+        : {}),
       budget: each((s) => s.budget ?? 128),
       root: each((_, i) => 40 + i),
       root_position: each((_, i) => 7 * i + 3),
@@ -61,7 +85,13 @@ function random(rng: Rng, n: number, spoil = 0): [number, number, number][] {
   });
 }
 
-function ragged(name: string, tag: 'small' | 'edge' | 'perf', sizes: number[], rows: number, spoil = 0) {
+function ragged(
+  name: string,
+  tag: 'small' | 'edge' | 'perf',
+  sizes: number[],
+  rows: number,
+  { spoil = 0, more = 0 }: { spoil?: number; more?: number } = {},
+) {
   return {
     name,
     tags: [tag] as ('small' | 'edge' | 'perf')[],
@@ -70,6 +100,7 @@ function ragged(name: string, tag: 'small' | 'edge' | 'perf', sizes: number[], r
       inputs(
         sizes.map((n, i) => ({
           candidates: random(rng, n, spoil),
+          ...(more > 0 ? { more: random(rng, more * (i + 1), spoil) } : {}),
           budget: n < 2 ? 1 : between(rng, 1, n + 3),
           output: i,
         })),
@@ -87,6 +118,7 @@ interface Node {
   parent: Node | undefined;
   token: number;
   source: number;
+  rank: number;
   depth: number;
   children: Node[];
 }
@@ -192,7 +224,20 @@ export const cases: OpCases = {
     ),
     ragged('random trees', 'small', [20, 0, 60, 7, 1], 200),
     ragged('random trees, few rows', 'small', [40, 40, 40], 50),
-    ragged('hostile candidates', 'edge', [60, 60, 60], 200, 0.3),
+    ragged('hostile candidates', 'edge', [60, 60, 60], 200, { spoil: 0.3 }),
+    ragged('two drafters', 'small', [20, 0, 9], 100, { more: 12 }),
+    ragged('two drafters with hostile candidates', 'edge', [30, 30], 100, { more: 30, spoil: 0.3 }),
+    one(
+      'limits of the second drafter',
+      'edge',
+      [
+        { candidates: chain(4), more: chain(9), moreCount: 99 },
+        { candidates: chain(4), more: chain(9), moreCount: -1 },
+        { candidates: [], more: star(9), moreCount: 3, budget: 20 },
+        { candidates: star(9) },
+      ],
+      64,
+    ),
     ragged('16 nodes', 'perf', [15], 16),
     ragged('64 nodes', 'perf', [63], 64),
     ragged('128 nodes', 'perf', [127], 128),
@@ -202,7 +247,7 @@ export const cases: OpCases = {
     const [b = 0, c = 0] = operand(operands, 'tokens').shape;
     const n = integer(attributes, 'capacity_rows');
     const out = Object.fromEntries(
-      ['token', 'seq', 'position', 'visible', 'index'].map((name) => [name, new Float64Array(n)]),
+      ['token', 'rank', 'seq', 'position', 'visible', 'index'].map((name) => [name, new Float64Array(n)]),
     ) as Record<string, Float64Array>;
     for (const name of ['parent', 'source', 'slot']) out[name] = new Float64Array(n).fill(-1);
     out.own = new Float64Array(2 * n);
@@ -215,33 +260,50 @@ export const cases: OpCases = {
       if (!running.includes(s)) continue;
       const behind = running.filter((other) => other > s).length;
       const room = Math.min(at('budget', s), 128, n - row - behind, at('capacity', s) - at('root_slot', s));
-      const root: Node = { path: '', parent: undefined, token: at('root', s), source: -1, depth: 0, children: [] };
-      const count = Math.min(Math.max(at('count', s), 0), c);
+      const root: Node = {
+        path: '',
+        parent: undefined,
+        token: at('root', s),
+        source: -1,
+        rank: 0,
+        depth: 0,
+        children: [],
+      };
       // worth of every usable candidate: the least value on its way from the root
       const worth: (number | undefined)[] = [];
+      const above: number[] = [];
+      const tokens: number[] = [];
       const rank: number[] = [];
-      for (let i = 0; i < count; i++) {
-        const [token, parent, value] = ['tokens', 'parents', 'values'].map((name) => at(name, s * c + i)) as [
-          number,
-          number,
-          number,
-        ];
-        const usable = token >= 0 && token < VOCABULARY && parent >= -1 && parent < i && value > -Infinity;
-        worth[i] = usable ? Math.min(value, parent < 0 ? Infinity : (worth[parent] ?? -Infinity)) : undefined;
-        if (usable) rank.push(i);
+      for (const [prefix, base] of [
+        ['', 0],
+        ['more_', c],
+      ] as const) {
+        const width = operands[`${prefix}tokens`]?.shape[1] ?? 0;
+        const count = width === 0 ? 0 : Math.min(Math.max(at(`${prefix}count`, s), 0), width);
+        for (let k = 0; k < count; k++) {
+          const [token, parent, value] = ['tokens', 'parents', 'values'].map((name) =>
+            at(`${prefix}${name}`, s * width + k),
+          ) as [number, number, number];
+          const usable = token >= 0 && token < VOCABULARY && parent >= -1 && parent < k && value > -Infinity;
+          const i = base + k;
+          above[i] = parent < 0 ? -1 : base + parent;
+          tokens[i] = token;
+          worth[i] = usable ? Math.min(value, parent < 0 ? Infinity : (worth[base + parent] ?? -Infinity)) : undefined;
+          if (usable) rank.push(i);
+        }
       }
       rank.sort((i, j) => ((worth[j] as number) > (worth[i] as number) ? 1 : worth[j] === worth[i] ? i - j : -1));
       const nodeOf = new Map<number, Node>([[-1, root]]);
       let nodes = 1;
       for (const i of rank) {
-        const parent = nodeOf.get(at('parents', s * c + i));
+        const parent = nodeOf.get(above[i] as number);
         if (!parent || nodes >= room || parent.depth >= at('limit', s) - at('output', s) - 1) continue;
-        const token = at('tokens', s * c + i);
+        const token = tokens[i] as number;
         let node = parent.children.find((child) => child.token === token);
         if (!node) {
-          node = { path: `${parent.path}/${token}`, parent, token, source: i, depth: parent.depth + 1, children: [] };
+          const depth = parent.depth + 1;
+          node = { path: `${parent.path}/${token}`, parent, token, source: i, rank: nodes++, depth, children: [] };
           parent.children.push(node);
-          nodes++;
         }
         nodeOf.set(i, node);
       }
@@ -259,6 +321,7 @@ export const cases: OpCases = {
         put('token', row + i, node.token);
         put('parent', row + i, node.parent ? list.indexOf(node.parent) : -1);
         put('source', row + i, node.source);
+        put('rank', row + i, node.rank);
         put('seq', row + i, s);
         put('position', row + i, at('root_position', s) + node.depth);
         put('slot', row + i, slot + i);

@@ -96,7 +96,6 @@ const refused: Record<string, Refused[]> = {
     ['33 children', level(3, 33, 99), { level: 1 }, 'token'],
     ['too deep for 128 bits', level(3, 8, 2000), { level: 17 }, 'level', 'BAD_OPTION'],
     ['too few columns', level(3, 3, 11), { level: 2 }, 'tokens'],
-    ['too few columns behind others', level(3, 3, 12), { level: 2, base: 1 }, 'tokens'],
     ['a node alone', { ...level(3, 3, 12), node: i(3) }, { level: 2 }, 'reached'],
     ['no ancestors', { ...level(3, 3, 12), node: i(3), reached: f(3) }, { level: 2 }, 'ancestors'],
     ['no node', { ...level(3, 3, 12), reached: f(3), ancestors: i(3, 4) }, { level: 2 }, 'node'],
@@ -205,6 +204,25 @@ const refused: Record<string, Refused[]> = {
   tree_build: [
     ['fewer rows than sequences', treeOf(3), { capacity_rows: 2, vocabulary: 9 }, 'capacity_rows', 'BAD_OPTION'],
     ['too many candidates', treeOf(1, 65537), { capacity_rows: 8, vocabulary: 9 }, 'tokens'],
+    [
+      'half a second drafter',
+      { ...treeOf(1), more_tokens: i(1, 3) },
+      { capacity_rows: 8, vocabulary: 9 },
+      'more_tokens',
+    ],
+    ['a second count alone', { ...treeOf(1), more_count: i(1) }, { capacity_rows: 8, vocabulary: 9 }, 'more_tokens'],
+    [
+      'too many candidates of a second drafter',
+      {
+        ...treeOf(1),
+        more_tokens: i(1, 65537),
+        more_parents: i(1, 65537),
+        more_values: f(1, 65537),
+        more_count: i(1),
+      },
+      { capacity_rows: 8, vocabulary: 9 },
+      'more_tokens',
+    ],
   ],
   tree_verify: [['row offsets of another batch', verifyOf(2), { width: 4 }, 'first']],
   kv_commit: [

@@ -162,6 +162,7 @@ export class Generation implements DecodeItem {
   finish(answerMs: number, { draftMs, verifyMs }: DecodeTimes): Decoded {
     this.sequence.length += this.#fed;
     this.sequence.position += this.#fed;
+    if (this.speculation?.drafter.kind === 'device') this.speculation.drafter.settle(this.sequence);
     const tokens = this.#tokens;
     const finishReason = this.#finishReason ?? 'length';
     const last = finishReason === 'stop' ? [] : tokens.slice(-1);

@@ -9,6 +9,7 @@ import { gridPositions, patchifyViT } from '../../io/image-tensor.js';
 import { resizeToRule } from '../../io/resize.js';
 import type { Tokenizer } from '../../io/tokenizer.js';
 import type { Decoder, TreeRows } from '../../speculative/decoder.js';
+import type { EagleDrafter } from '../../speculative/eagle/drafter.js';
 import type { Context } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
@@ -75,6 +76,8 @@ export class BagelModel implements Decoder {
   readonly vae: Autoencoder;
   readonly pool: PagePool;
   readonly cache: LayerCache;
+  /** Has a cache of its own, which prefill fills along with the model's. */
+  drafter: EagleDrafter | undefined;
   readonly #special: SpecialTokens | undefined;
 
   constructor(parts: {
@@ -157,6 +160,7 @@ export class BagelModel implements Decoder {
       const list = this.cx.tensor('i32', [all.length / 2, 2], all);
       ops.copyPages(this.cx, { kCache: this.cache.keys, vCache: this.cache.values, pairs: list });
     });
+    this.drafter?.head.copyPages(pairs);
   }
 
   /**
@@ -172,7 +176,7 @@ export class BagelModel implements Decoder {
         ids: this.cx.tensor('i32', [ids.length], [...ids]),
         dtype: this.dtype,
       });
-      this.#append(
+      return this.#append(
         sequence,
         {
           x,
@@ -205,7 +209,7 @@ export class BagelModel implements Decoder {
       const start = this.#markers([this.special.visionStart]);
       const end = this.#markers([this.special.visionEnd]);
       const x = ops.concatRows(this.cx, { a: ops.concatRows(this.cx, { a: start, b: tokens }), b: end });
-      this.#append(sequence, {
+      return this.#append(sequence, {
         x,
         positions: Array.from({ length: n + 2 }, () => sequence.position),
         slots: Array.from({ length: n + 2 }, (_, i) => i),
@@ -227,7 +231,7 @@ export class BagelModel implements Decoder {
       const embedded = this.latentTokens(tokens, times, step, this.latentIds([grid]), this.cx.zeros('i32', [n]));
       const markers = this.#markers([this.special.visionStart, this.special.visionEnd]);
       const x = ops.concatRows(this.cx, { a: markers, b: embedded });
-      this.#append(sequence, {
+      return this.#append(sequence, {
         x,
         positions: Array.from({ length: n + 2 }, () => sequence.position),
         slots: [0, n + 1, ...Array.from({ length: n }, (_, i) => i + 1)],
@@ -327,14 +331,21 @@ export class BagelModel implements Decoder {
   }
 
   /** Scores of the next token after each row. Works recorded and eager. */
-  logits(rows: TreeRows): Tensor<'f32'> {
+  logits(rows: TreeRows, onStream?: (layer: number, x: FloatTensor) => void): Tensor<'f32'> {
     const { cx, config, weights } = this;
-    const h = this.layers(this.embed(rows.tokens, rows.rows), rows);
+    const embedded = this.embed(rows.tokens, rows.rows);
+    onStream?.(0, embedded);
+    const h = this.layers(embedded, rows, onStream && ((layer, x) => onStream(layer + 1, x)));
     const x = ops.rmsNorm(cx, { x: h, weight: weights.norm.und, rows: rows.rows, eps: config.llm.eps }).out;
     return ops.linear(cx, { x, weight: weights.lmHead, rows: rows.rows, dtype: 'f32' });
   }
 
-  #append(sequence: Sequence, segment: Segment, onLayer?: (layer: number, x: FloatTensor) => void): void {
+  /** @returns what the sequence keeps of it */
+  #append(
+    sequence: Sequence,
+    segment: Segment,
+    onLayer?: (layer: number, x: FloatTensor) => void,
+  ): FloatTensor | undefined {
     const n = segment.positions.length;
     this.reserve(sequence, n);
     const base = sequence.length;
@@ -348,9 +359,20 @@ export class BagelModel implements Decoder {
       pageTable: this.cx.tensor('i32', [1, sequence.pages.length], [...sequence.pages]),
       split: segment.split === undefined ? undefined : ints([segment.split]),
     };
-    const out = this.layers(segment.x, state, onLayer);
+    const streams = [segment.x];
+    const out = this.layers(segment.x, state, (layer, x) => {
+      streams.push(x);
+      onLayer?.(layer, x);
+    });
     onLayer?.(this.config.llm.layers, out);
+    const kept = this.drafter?.append(sequence, {
+      x: segment.x,
+      taps: this.drafter.taps.map((layer) => streams[layer] as FloatTensor),
+      slots: segment.slots,
+      positions: segment.positions,
+    });
     sequence.length += n;
     sequence.position += segment.advance;
+    return kept;
   }
 }

@@ -71,6 +71,7 @@ export class Session {
     this.#decoders = decoders;
     this.#speculator = speculator;
     this.#sequence = model.sequence();
+    model.drafter?.follow(this.#sequence);
   }
 
   /** Tokens in the context. */
@@ -201,7 +202,7 @@ export class Session {
 
   /** Appends what closes the last answer and then what `queue` appends; all of it or nothing. */
   async #extend(signal: AbortSignal | undefined, queue: () => void): Promise<void> {
-    const { length, position } = this.#sequence;
+    const { length, position, draft } = this.#sequence;
     const start = performance.now();
     try {
       await settle(this.#model, signal, () => {
@@ -212,6 +213,7 @@ export class Session {
     } catch (error) {
       this.#sequence.length = length;
       this.#sequence.position = position;
+      this.#sequence.draft = draft;
       this.#sequence.trim();
       throw error;
     } finally {
