@@ -81,7 +81,7 @@ class Expansion {
       for (int64_t c = 0; c < k_; ++c) {
         const int32_t token = entry(a_.token, row * k_ + c);
         const float value = above + std::min(0.0f, a_.value.as<const float>()[row * k_ + c]);
-        if (token < 0 || !std::isfinite(value)) continue;
+        if (token < 0 || !std::isfinite(value) || ends(seq, token)) continue;
         const int64_t at = start_ + j * k_ + c;
         tokens[at] = token, parents[at] = parent, values[at] = value;
         insert(best, count, {value, static_cast<int32_t>(at), token, static_cast<int32_t>(row)});
@@ -90,6 +90,13 @@ class Expansion {
   }
 
  private:
+  bool ends(int64_t seq, int32_t token) const {
+    if (!a_.stop) return false;
+    const int64_t n = a_.stop.dims[1];
+    const auto* list = a_.stop.as<const int32_t>() + seq * n;
+    return std::find(list, list + n, token) != list + n;
+  }
+
   /// Candidates come in rising order, so equal ones stay in it.
   void insert(Child* best, int64_t* count, const Child& child) const {
     if (*count == k_ && !(child.value > best[k_ - 1].value)) return;

@@ -15,6 +15,7 @@ struct DraftExpand {
   TensorView positions;       // [B]
   TensorView slots;           // [B]
   TensorView capacity;        // [B]
+  TensorView stop;            // [B T], may be absent
   TensorView tokens;          // [B C]
   TensorView parents;         // [B C]
   TensorView values;          // [B C]
@@ -44,6 +45,7 @@ inline constexpr Operand draft_expand_operands[] = {
     HB_IN(DraftExpand, positions, kI32, '-', "B", "rotary position of the root"),
     HB_IN(DraftExpand, slots, kI32, '-', "B", "its cache slot: the committed length"),
     HB_IN(DraftExpand, capacity, kI32, '-', "B", "cache slots that the sequence's pages hold"),
+    HB_OPT(DraftExpand, stop, kI32, '-', "B T", "tokens that end the answer: never drafted; negative: unused"),
     HB_STATE(DraftExpand, tokens, kI32, '-', "B C", "candidates of each sequence"),
     HB_STATE(DraftExpand, parents, kI32, '-', "B C",
              "candidate that each follows, an index below its own; -1: the root"),

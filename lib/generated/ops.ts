@@ -1346,6 +1346,8 @@ export interface DraftExpandArgs {
   slots: Tensor<'i32'>;
   /** [B]: cache slots that the sequence's pages hold. */
   capacity: Tensor<'i32'>;
+  /** [B T]: tokens that end the answer: never drafted; negative: unused. */
+  stop?: Tensor<'i32'> | undefined;
   /** [B C]: candidates of each sequence. */
   tokens: Tensor<'i32'>;
   /** [B C]: candidate that each follows, an index below its own; -1: the root. */
@@ -1419,6 +1421,7 @@ export function draftExpand(
       args.positions,
       args.slots,
       args.capacity,
+      args.stop,
       args.tokens,
       args.parents,
       args.values,

@@ -64,7 +64,6 @@ export class AdaptivePolicy implements DraftPolicy {
       values: new Float32Array(event.nodes - 1),
       accepted,
       tokens: event.tokens.length,
-      ms,
       draftMs: Math.max(0, ms - this.#control.expectedMs(event.nodes)),
     });
   }

@@ -26,6 +26,8 @@ export interface RoundOutcome {
   tokens: number;
   /** Measured time of the round without its drafting. Default: the curve's. */
   ms?: number | undefined;
+  /** Time of its drafting, where that is a part of the round. */
+  draftMs?: number | undefined;
   /** Sequences of the round. Default 1. */
   roots?: number | undefined;
 }
@@ -131,8 +133,7 @@ export class SpeculationControl {
    * @param draftMs time that drafting took
    */
   plan(values: ArrayLike<number>, { roots = 1, draftMs = 0 }: { roots?: number; draftMs?: number } = {}): Plan {
-    const most = OUTLIER * Math.max(this.#draftMs, LEAST_DRAFT_MS);
-    this.#draftMs += (Math.min(draftMs, most) - this.#draftMs) / 8;
+    this.#drafted(draftMs);
     const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, this.#draftMs);
     if (!this.#on && values.length > 0) return { nodes: values.length, steps: 0 }; // a probe is to find out
     if (nodes > 0 && tokens * this.#curveStep(roots) > roots * ms) {
@@ -142,6 +143,11 @@ export class SpeculationControl {
     const steps = this.#idle;
     this.#idle = Math.min(MOST_IDLE, 2 * this.#idle);
     return { nodes: 0, steps };
+  }
+
+  #drafted(ms: number): void {
+    const most = OUTLIER * Math.max(this.#draftMs, LEAST_DRAFT_MS);
+    this.#draftMs += (Math.min(ms, most) - this.#draftMs) / 8;
   }
 
   /** A plain step of several sequences, by the curve. */
@@ -155,7 +161,8 @@ export class SpeculationControl {
   }
 
   /** Tells about a round. */
-  round({ values, accepted, tokens, ms, roots = 1 }: RoundOutcome): void {
+  round({ values, accepted, tokens, ms, draftMs, roots = 1 }: RoundOutcome): void {
+    if (draftMs !== undefined) this.#drafted(draftMs);
     this.#calibration.forget(CALIBRATION_MEMORY);
     this.#calibration.record(values, accepted);
     this.#ranks.forget(CALIBRATION_MEMORY);

@@ -15,6 +15,8 @@ interface Shape {
   value?: (rng: Rng) => number;
   token?: (rng: Rng) => number;
   node?: (rng: Rng) => number;
+  /** Tokens that end each sequence's answer. */
+  stop?: number[][];
   /** Sequence of each row instead of those that `rows` says. */
   seq?: number[];
 }
@@ -94,6 +96,16 @@ export const cases: OpCases = {
     one('chains', 'small', { rows: [1, 1], k: 1, level: 5 }),
     one('ties', 'edge', { rows: [4], k: 4, level: 2, value: (rng) => -Math.floor(rng() * 3) }),
     one('fewer children', 'edge', { rows: [2, 1], k: 4, level: 2, token: some }),
+    one('tokens that end the answer', 'edge', {
+      rows: [2, 3],
+      k: 3,
+      level: 2,
+      token: (rng) => between(rng, 0, 5),
+      stop: [
+        [3, -1, 4],
+        [-1, 0, -1],
+      ],
+    }),
     one('no children', 'edge', { rows: [2, 1], k: 4, level: 2, token: () => -1 }),
     one('values that are none', 'edge', {
       rows: [2, 2],
@@ -122,6 +134,7 @@ export const cases: OpCases = {
     const level = integer(attributes, 'level');
     const k = operand(operands, 'token').shape[1] as number;
     const [b = 0, c = 0] = operand(operands, 'tokens').shape;
+    const stops = operands.stop?.shape[1] ?? 0;
     const at = (values: number[], i: number) => values[i] as number;
     const [token, value, seq, positions, slots, capacity] = [
       'token',
@@ -160,7 +173,10 @@ export const cases: OpCases = {
         for (let i = 0; i < k; i++) {
           const v = at(value, row * k + i);
           const sum = Math.fround(reached + (v < 0 ? v : Number.isNaN(v) ? NaN : 0));
-          if (at(token, row * k + i) < 0 || !Number.isFinite(sum)) continue;
+          const ends = operands.stop?.data
+            .subarray(s * stops, (s + 1) * stops)
+            .includes(at(token, row * k + i) as never);
+          if (at(token, row * k + i) < 0 || !Number.isFinite(sum) || ends) continue;
           const column = start + j * k + i;
           state.tokens[s * c + column] = at(token, row * k + i);
           state.parents[s * c + column] = node;

@@ -205,3 +205,108 @@ export class HeadOracle {
     });
   }
 }
+
+/** Sizes of a head for the bundled model whose values hold a whole row of its width. */
+export const wideHead = { num_attention_heads: 6, num_key_value_heads: 6, head_dim: 32 };
+
+const identity = (n: number, factor = 1) =>
+  f32(
+    [n, n],
+    Float32Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? factor : 0)),
+  );
+const zeros = (...shape: number[]) => f32(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)));
+const ones = (n: number) => f32([n], new Float32Array(n).fill(1));
+
+/** A layer that adds nothing to the feature, behind a fusion that keeps the last of `taps` streams. */
+function idleLayer(target: EagleTarget, taps: number): HeadTensors {
+  const h = target.hidden;
+  const fc = new Float32Array(h * taps * h);
+  for (let i = 0; i < h; i++) fc[i * taps * h + (taps - 1) * h + i] = 1;
+  return {
+    'fc.weight': f32([h, taps * h], fc),
+    'midlayer.input_layernorm.weight': ones(h),
+    'midlayer.hidden_norm.weight': ones(h),
+    'midlayer.self_attn.q_proj.weight': zeros(h, 2 * h),
+    'midlayer.self_attn.k_proj.weight': zeros(h, 2 * h),
+    'midlayer.self_attn.v_proj.weight': zeros(h, 2 * h),
+    'midlayer.self_attn.o_proj.weight': zeros(h, h),
+    'midlayer.post_attention_layernorm.weight': ones(h),
+    'midlayer.mlp.gate_proj.weight': zeros(target.intermediate, h),
+    'midlayer.mlp.up_proj.weight': zeros(target.intermediate, h),
+    'midlayer.mlp.down_proj.weight': zeros(h, target.intermediate),
+    'norm.weight': ones(h),
+  };
+}
+
+/**
+ * A head that says again what the target said last: its feature is the target's final stream, its norm and its vocabulary are the
+ * target's. It drafts the root, over and over.
+ */
+export function echoHead(target: EagleTarget, finalNorm: ArrayLike<number>, taps = 3): HeadTensors {
+  return { ...idleLayer(target, taps), 'norm.weight': f32([target.hidden], finalNorm) };
+}
+
+export const bigramConfig = { ...wideHead, norm_before_residual: true };
+
+/**
+ * A head that knows which token follows which: every entry attends to itself alone (queries and keys are one constant vector, so that
+ * the rotary embedding prefers distance 0), its value is the token's embedding, and its vocabulary tells the known embeddings
+ * apart. Its configuration is {@link bigramConfig}: the residual is the normed feature, and that norm is 0.
+ *
+ * @param embeddings [vocabulary, hidden] of the target
+ * @param next pairs of a token and what follows it
+ */
+export function bigramHead(
+  target: EagleTarget,
+  embeddings: ArrayLike<number>,
+  next: ReadonlyMap<number, number>,
+): HeadTensors {
+  const h = target.hidden;
+  const known = [...next.keys()];
+  // what the final norm makes of a token: its embedding, normed once and then once more
+  const rows = known.map((token) => {
+    const e = Array.from({ length: h }, (_, i) => embeddings[token * h + i] as number);
+    const root = Math.sqrt(e.reduce((sum, v) => sum + v * v, 0) / h);
+    return e.map((v) => v / root);
+  });
+  // rows . dual = identity, by Gauss and Jordan on the Gram matrix
+  const gram = rows.map((a, i) => [
+    ...rows.map((b) => a.reduce((sum, v, c) => sum + v * (b[c] as number), 0)),
+    ...rows.map((_, j) => Number(i === j)),
+  ]);
+  gram.forEach((row, i) => {
+    const pivot = row[i] as number;
+    row.forEach((v, c) => {
+      row[c] = v / pivot;
+    });
+    gram.forEach((other, j) => {
+      if (j === i) return;
+      const factor = other[i] as number;
+      other.forEach((v, c) => {
+        other[c] = v - factor * (row[c] as number);
+      });
+    });
+  });
+  const lmHead = new Float32Array(target.vocab * h);
+  known.forEach((token, i) => {
+    const follower = next.get(token) as number;
+    rows.forEach((row, j) => {
+      const weight = 40 * (gram[i]?.[known.length + j] as number);
+      for (let c = 0; c < h; c++) (lmHead[follower * h + c] as number) += weight * (row[c] as number);
+    });
+  });
+  const value = new Float32Array(h * 2 * h);
+  for (let i = 0; i < h; i++) value[i * 2 * h + i] = 1;
+  const constant = f32([h], new Float32Array(h).fill(30));
+  return {
+    ...idleLayer(target, 3),
+    'fc.weight': zeros(h, 3 * h),
+    'midlayer.hidden_norm.weight': zeros(h),
+    'midlayer.self_attn.q_proj.bias': constant,
+    'midlayer.self_attn.k_proj.bias': constant,
+    'midlayer.self_attn.v_proj.bias': zeros(h),
+    'midlayer.self_attn.v_proj.weight': f32([h, 2 * h], value),
+    'midlayer.self_attn.o_proj.weight': identity(h),
+    'lm_head.weight': f32([target.vocab, h], lmHead),
+  };
+}

@@ -12,6 +12,7 @@ import type { Answer, AnswerOptions } from './answer.js';
 import { type AnswerManyItem, type AnswerManyOptions, type AnswerManyResult, answerMany } from './answer-many.js';
 import { type BagelConfig, latentGrid, readConfig } from './config.js';
 import { ContextBuilder, THINK_PROMPTS } from './contexts.js';
+import { findDraftHead, loadDraftHead } from './draft-head.js';
 import { Painter, type PictureJob } from './draw.js';
 import { DEFAULT_BATCH, type DrawingOf, drawInBatches, type ManyOptions } from './draw-many.js';
 import { checkDrawing, type Drawing, type DrawOptions, type DrawSettings } from './draw-options.js';
@@ -32,6 +33,11 @@ export interface LoadOptions extends ContextOptions {
   dtype?: Float | undefined;
   /** Tokens that the cache holds, over all sessions. Default: from free memory and the model's limit. */
   cacheTokens?: number | undefined;
+  /**
+   * Folder of an EAGLE-3 draft head: `model.safetensors` and `config.json` as public heads have them. Default: `draft/` in the
+   * model's folder, if there is one; false: none.
+   */
+  draft?: string | false | undefined;
   /** Keeps measurements of this machine in the user's cache folder. Default true. */
   keepMeasurements?: boolean | undefined;
   signal?: AbortSignal | undefined;
@@ -166,7 +172,15 @@ export class Bagel {
       const kept = dtype === 'bf16' && tensor.file === 'ema' ? 'bf16' : stored(tensor);
       weightBytes += tensor.shape.reduce((product, n) => product * n, 1) * BYTES[kept];
     }
-    const cacheTokens = await planMemory(config, dtype, weightBytes, options.cacheTokens);
+    const draft = await findDraftHead(extras.folder, options.draft, config, dtype);
+    const cacheTokens = await planMemory(
+      {
+        weights: weightBytes + (draft?.weights ?? 0),
+        perToken: cacheBytesPerToken(config, dtype) + (draft?.perToken ?? 0),
+      },
+      config,
+      options.cacheTokens,
+    );
     const cx = await Context.create(options);
     try {
       const source = open(cx, expected);
@@ -183,10 +197,9 @@ export class Bagel {
         options.onProgress?.({ phase: 'weights', loaded: weightBytes, total: weightBytes });
         const last = config.llm.vocab - 1;
         const special = tokenizer ?? { bos: last - 3, eos: last - 2, visionStart: last - 1, visionEnd: last };
-        return new Bagel(new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special }), {
-          ...extras,
-          keepMeasurements: options.keepMeasurements,
-        });
+        const model = new BagelModel({ cx, config, weights, dtype, cacheTokens, tokenizer, special });
+        if (draft) await loadDraftHead(model, draft);
+        return new Bagel(model, { ...extras, keepMeasurements: options.keepMeasurements });
       } finally {
         source.close();
       }
@@ -369,12 +382,10 @@ function checkDtype(dtype: Float | undefined): Float {
 
 /** Refuses what cannot fit, before anything is allocated; returns the size of the cache in tokens. */
 async function planMemory(
+  { weights: weightBytes, perToken }: { weights: number; perToken: number },
   config: BagelConfig,
-  dtype: Float,
-  weightBytes: number,
   asked: number | undefined,
 ): Promise<number> {
-  const perToken = cacheBytesPerToken(config, dtype);
   const available = await availableMemory();
   const left = available - weightBytes;
   const most = DEFAULT_CONTEXTS * config.llm.maxPositions;

@@ -5,7 +5,7 @@ import { SpeculationControl } from '../../speculative/control.js';
 import type { CostCurve } from '../../speculative/cost-curve.js';
 import { loadCostCurve, storeCostCurve } from '../../speculative/cost-curve-file.js';
 import { fixedPolicy, type Speculation } from '../../speculative/decode.js';
-import type { HostDrafter } from '../../speculative/drafter.js';
+import type { Drafter } from '../../speculative/drafter.js';
 import { MEASURED_SLOTS, measureCostCurve } from '../../speculative/measure.js';
 import { NgramDrafter } from '../../speculative/ngram.js';
 import { NgramMemory } from '../../speculative/ngram-memory.js';
@@ -31,7 +31,7 @@ const UNMEASURED_NODES = 8;
 
 /** What an answer asked for. */
 export interface SpeculationChoice {
-  drafter: HostDrafter;
+  drafter: Drafter;
   /** Nodes of a tree, the root included; undefined: by measured cost. */
   nodes: number | undefined;
   /** Only where it can pay. */
@@ -144,17 +144,22 @@ export class Speculator {
     }
   }
 
-  #drafter(wanted: NonNullable<AnswerOptions['speculate']>, session: object): HostDrafter | undefined {
+  #drafter(wanted: NonNullable<AnswerOptions['speculate']>, session: object): Drafter | undefined {
     if (typeof wanted === 'object' && wanted !== null) {
-      if (wanted.kind !== 'host') throw new HyperBagelError('NOT_SUPPORTED', 'device drafters are not supported yet');
+      if (wanted.kind === 'device' && wanted !== this.#model.drafter) {
+        throw new HyperBagelError('NOT_SUPPORTED', `drafter ${wanted.name} belongs to another model`, {
+          operand: 'speculate',
+        });
+      }
       this.#check(wanted);
       return wanted;
     }
     switch (wanted) {
       case 'off':
         return undefined;
-      case 'ngram':
-      case 'auto': {
+      case 'auto':
+        return this.#model.drafter ?? this.#drafter('ngram', session);
+      case 'ngram': {
         let ngram = this.#ngrams.get(session);
         if (!ngram) {
           ngram = new NgramDrafter({ memory: this.#memory });
@@ -163,7 +168,11 @@ export class Speculator {
         return ngram;
       }
       case 'eagle':
-        throw new HyperBagelError('NOT_SUPPORTED', 'this model has no draft head', { operand: 'speculate' });
+        if (this.#model.drafter) return this.#model.drafter;
+        throw new HyperBagelError('NOT_SUPPORTED', 'this model has no draft head: load it with the option draft', {
+          operand: 'speculate',
+          expected: 'a folder draft/ in the model folder, or the option draft',
+        });
       default:
         throw new HyperBagelError('BAD_OPTION', `speculate must be one of ${KINDS.join(', ')} or a drafter`, {
           operand: 'speculate',
@@ -173,7 +182,7 @@ export class Speculator {
     }
   }
 
-  #check(drafter: HostDrafter): void {
+  #check(drafter: Drafter): void {
     const { vocabulary } = this.#model;
     if (drafter.vocabulary === undefined || drafter.vocabulary === vocabulary) return;
     throw new HyperBagelError('BAD_OPTION', `drafter ${drafter.name} was made for another vocabulary`, {

@@ -244,7 +244,7 @@ class EagleDraft implements DeviceDraft {
   #expand(out: FloatTensor, seq: Tensor<'i32'>, rows: Tensor<'i32'>, depth: number): void {
     const { head, branch, beta } = this.#drafter;
     const { cx, dtype } = head.host;
-    const { temperature, seed, output, positions, slots, capacity, pageTable } = this.#state;
+    const { temperature, seed, output, positions, slots, capacity, stop, pageTable } = this.#state;
     let level = { out, seq, rows };
     let nodes: { node?: Tensor<'i32'>; reached?: Tensor<'f32'>; ancestors?: Tensor<'i32'> } = {};
     for (let d = 1; d <= depth; d++) {
@@ -270,6 +270,7 @@ class EagleDraft implements DeviceDraft {
         positions,
         slots,
         capacity,
+        stop,
         ...this.candidates,
         level: d,
       });

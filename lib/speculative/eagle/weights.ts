@@ -3,6 +3,7 @@ import * as ops from '../../generated/ops.js';
 import { badModel } from '../../io/model-file.js';
 import { type FileTensor, type ModelFiles, openModelFiles, readTensors } from '../../io/safetensors.js';
 import { type Context, MappedFile } from '../../tensor/context.js';
+import { BYTES } from '../../tensor/dtype.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { EagleConfig, EagleTarget } from './config.js';
 
@@ -75,6 +76,36 @@ function layerTensors(config: EagleConfig, hidden: number, layer: number, prefix
   ];
 }
 
+function headTensors(config: EagleConfig, hidden: number, prefixes: readonly string[]): Expected[] {
+  const taps = config.taps.length;
+  return [
+    { name: 'fc.weight', shape: [hidden, taps * hidden] },
+    { name: 'fc.bias', shape: [hidden], optional: true },
+    ...(config.fcNorm ? config.taps.map((_, i) => ({ name: `fc_norm.${i}.weight`, shape: [hidden] })) : []),
+    ...(config.normBeforeFc ? [{ name: 'input_norm.weight', shape: [taps * hidden] }] : []),
+    ...prefixes.flatMap((prefix, layer) => layerTensors(config, hidden, layer, prefix)),
+    { name: 'norm.weight', shape: [hidden] },
+    { name: 'lm_head.weight', shape: [config.vocab, hidden], optional: true },
+  ];
+}
+
+/** Bytes that a head takes at most: of its weights, and of its cache per token. */
+export function eagleBytes(
+  config: EagleConfig,
+  target: EagleTarget,
+  mode: Float,
+): { weights: number; perToken: number } {
+  const prefixes = Array.from({ length: config.layers }, (_, layer) => layerNames(layer)[0] as string);
+  const elements = headTensors(config, target.hidden, prefixes).reduce(
+    (sum, { shape }) => sum + shape.reduce((product, n) => product * n, 1),
+    config.vocab,
+  );
+  return {
+    weights: elements * 4,
+    perToken: config.layers * 2 * config.kvHeads * config.headDim * BYTES[mode],
+  };
+}
+
 const DTYPES: Record<string, Float | undefined> = { F32: 'f32', BF16: 'bf16' };
 
 /** The tensors of a head's folder, checked against what they must be before anything is mapped. */
@@ -90,16 +121,7 @@ class EagleFiles {
       const names = layerNames(layer);
       return names.find((name) => files.tensors.has(`${name}.input_layernorm.weight`)) ?? (names[0] as string);
     });
-    const taps = config.taps.length;
-    this.#check(folder, [
-      { name: 'fc.weight', shape: [hidden, taps * hidden] },
-      { name: 'fc.bias', shape: [hidden], optional: true },
-      ...(config.fcNorm ? config.taps.map((_, i) => ({ name: `fc_norm.${i}.weight`, shape: [hidden] })) : []),
-      ...(config.normBeforeFc ? [{ name: 'input_norm.weight', shape: [taps * hidden] }] : []),
-      ...this.prefixes.flatMap((prefix, layer) => layerTensors(config, hidden, layer, prefix)),
-      { name: 'norm.weight', shape: [hidden] },
-      { name: 'lm_head.weight', shape: [config.vocab, hidden], optional: true },
-    ]);
+    this.#check(folder, headTensors(config, hidden, this.prefixes));
     for (const prefix of this.prefixes) {
       this.#together(
         folder,
