@@ -74,7 +74,7 @@ Napi::Value ContextObject::Wait(const Napi::CallbackInfo& info) {
   });
 }
 
-/// receive(ticket): the ring's records as {channel, data}; waits for at least one, or for the ticket's job.
+/// receive(ticket): the ring's records as {channel, at, data}; waits for at least one, or for the ticket's job.
 Napi::Value ContextObject::Receive(const Napi::CallbackInfo& info) {
   require_open(info.Env());
   const uint64_t ticket = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
@@ -83,6 +83,7 @@ Napi::Value ContextObject::Receive(const Napi::CallbackInfo& info) {
     for (const Record& r : context_->take_records()) {
       Napi::Object o = Napi::Object::New(e);
       o.Set("channel", r.channel);
+      o.Set("at", static_cast<double>(r.at) / 1e6);
       o.Set("data", to_buffer(e, r.bytes.data(), r.bytes.size()));
       list.Set(list.Length(), o);
     }

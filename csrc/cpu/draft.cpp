@@ -36,7 +36,7 @@ Status draft_extend_cpu(const OpContext& cx, const DraftExtend& a) {
       entry(a.slot, n) = plus(entry(a.slots, b), j - count);
       entry(a.visible, n) = plus(entry(a.slot, n), 1);
     }
-    if (count == 0 || entry(a.finished, b)) continue;
+    if (count == 0 || entry(a.finished, b) || (a.wanted && !entry(a.wanted, b))) continue;
     entry(a.last, live) = static_cast<int32_t>(n - 1);
     entry(a.last_seq, live++) = static_cast<int32_t>(b);
   }

@@ -11,6 +11,7 @@ struct DraftExtend {
   TensorView positions;  // [B]
   TensorView slots;      // [B]
   TensorView finished;   // [B]
+  TensorView wanted;     // [B], may be absent
   TensorView source;     // [N]
   TensorView token;      // [N]
   TensorView seq;        // [N]
@@ -31,6 +32,7 @@ inline constexpr Operand draft_extend_operands[] = {
     HB_IN(DraftExtend, positions, kI32, '-', "B", "rotary position of the next root, once those are accepted"),
     HB_IN(DraftExtend, slots, kI32, '-', "B", "its cache slot"),
     HB_IN(DraftExtend, finished, kI32, '-', "B", "not 0: entries are written, nothing is drafted"),
+    HB_OPT(DraftExtend, wanted, kI32, '-', "B", "0: nothing is drafted; without it every sequence wants drafts"),
     HB_OUT(DraftExtend, source, kI32, '-', "N", "row of the round whose feature the entry takes"),
     HB_OUT(DraftExtend, token, kI32, '-', "N", "token that the entry takes: the one after that row"),
     HB_OUT(DraftExtend, seq, kI32, '-', "N", "sequence of each entry"),
@@ -52,7 +54,7 @@ inline Status draft_extend_rules(void* args) {
 
 inline Cost draft_extend_cost(const void* args) {
   auto& a = *static_cast<const DraftExtend*>(args);
-  return {0, 7 * bytes_of(a.target) + 6 * bytes_of(a.accepted)};
+  return {0, 7 * bytes_of(a.target) + 7 * bytes_of(a.accepted)};
 }
 
 inline constexpr Contract draft_extend_contract = contract<DraftExtend>(

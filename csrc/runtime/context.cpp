@@ -22,9 +22,11 @@ class Context::HostRing final : public Ring {
   explicit HostRing(Context& context) : context_(context) {}
   void push(int32_t channel, const void* data, size_t bytes) override {
     const auto* p = static_cast<const uint8_t*>(data);
+    const int64_t now = now_ns();
     std::lock_guard lock(context_.mutex_);
     if (context_.records_.size() >= kMostRecords) context_.records_.pop_front();
-    context_.records_.push_back({channel, std::vector<uint8_t>(p, p + bytes)});  // the end of the job tells who waits
+    context_.records_.push_back(
+        {channel, now, std::vector<uint8_t>(p, p + bytes)});  // the end of the job tells who waits
   }
 
  private:

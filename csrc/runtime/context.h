@@ -21,6 +21,7 @@ using ActivityPtr = std::shared_ptr<Activity>;
 
 struct Record {
   int32_t channel;
+  int64_t at;  ///< when it was pushed: nanoseconds of a steady clock
   std::vector<uint8_t> bytes;
 };
 

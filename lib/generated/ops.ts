@@ -1227,6 +1227,8 @@ export interface DraftExtendArgs {
   slots: Tensor<'i32'>;
   /** [B]: not 0: entries are written, nothing is drafted. */
   finished: Tensor<'i32'>;
+  /** [B]: 0: nothing is drafted; without it every sequence wants drafts. */
+  wanted?: Tensor<'i32'> | undefined;
 }
 
 /**
@@ -1265,7 +1267,7 @@ export function draftExtend(
 } {
   const [source, token, seq, position, slot, visible, rows, last, lastSeq, live] = cx.run(
     35,
-    [args.target, args.path, args.accepted, args.first, args.positions, args.slots, args.finished],
+    [args.target, args.path, args.accepted, args.first, args.positions, args.slots, args.finished, args.wanted],
     [],
   );
   return {

@@ -115,6 +115,8 @@ export interface NativeProgram {
 
 export interface NativeRecord {
   channel: number;
+  /** When the device emitted it: milliseconds of a steady clock of its own. */
+  at: number;
   data: ArrayBuffer;
 }
 

@@ -36,15 +36,23 @@ export class AdaptivePolicy implements DraftPolicy {
     return nodes;
   }
 
-  observe(draft: Draft | undefined, event: RoundEvent, ms: number): void {
+  observe(draft: Draft | undefined, event: RoundEvent, ms: number, draftMs = 0): void {
     const emitted = event.tokens.length;
+    const ownMs = Math.max(0, ms - draftMs);
     if (!draft && event.ranks && event.nodes > 1) {
-      this.#observeDevice(event, event.ranks, ms);
+      // a drafter on the device keeps its values there: ranks tell what they were worth
+      this.#control.round({
+        values: new Float32Array(event.nodes - 1),
+        accepted: event.ranks,
+        tokens: emitted,
+        ms: ownMs,
+        draftMs,
+      });
       return;
     }
     if (!draft || event.nodes <= 1) {
       this.#plainSteps = Math.max(0, this.#plainSteps - emitted);
-      this.#control.plain(emitted, event.ranks ? undefined : ms); // what a drafter on the device does is no plain step
+      this.#control.plain(emitted, ownMs);
       return;
     }
     const { tree } = draft;
@@ -54,17 +62,7 @@ export class AdaptivePolicy implements DraftPolicy {
       values: bestValues(tree, verified),
       accepted: tree.follow(event.tokens).flatMap((node) => rank.get(node) ?? []),
       tokens: emitted,
-      ms,
-    });
-  }
-
-  /** A round whose drafter is on the device: its values stay there, their order does not. */
-  #observeDevice(event: RoundEvent, accepted: readonly number[], ms: number): void {
-    this.#control.round({
-      values: new Float32Array(event.nodes - 1),
-      accepted,
-      tokens: event.tokens.length,
-      draftMs: Math.max(0, ms - this.#control.expectedMs(event.nodes)),
+      ms: ownMs,
     });
   }
 }

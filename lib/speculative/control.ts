@@ -155,11 +155,6 @@ export class SpeculationControl {
     return this.#curve.stepMs + this.#curve.ms(roots) - this.#curve.ms(1);
   }
 
-  /** Time of a round that verifies this many nodes, roots included, without drafting. */
-  expectedMs(nodes: number): number {
-    return this.#curve.ms(nodes);
-  }
-
   /** Tells about a round. */
   round({ values, accepted, tokens, ms, draftMs, roots = 1 }: RoundOutcome): void {
     if (draftMs !== undefined) this.#drafted(draftMs);

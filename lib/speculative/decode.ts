@@ -2,8 +2,8 @@ import type { Activity } from '../tensor/context.js';
 import { stepsAhead } from './ahead.js';
 import type { Decoder } from './decoder.js';
 import { DeviceDrafts } from './device.js';
-import type { DraftBudget, Drafter } from './drafter.js';
-import { type RoundEvent, Rounds, type RoundTrace } from './round.js';
+import type { DraftBudget, Drafter, HostDrafter } from './drafter.js';
+import { type RoundEvent, type RoundResult, Rounds, type RoundTrace } from './round.js';
 import { type DecodeStart, DecodeState, type Draft } from './state.js';
 import { DraftTree, MAX_DRAFTED } from './tree.js';
 
@@ -18,8 +18,13 @@ export interface DraftPolicy {
   budget(): DraftBudget | undefined;
   /** Nodes to verify of a proposal, best first; 0: a plain step is worth more. */
   size(tree: DraftTree): number;
-  /** What a round gave, and how long it took. */
-  observe(draft: Draft | undefined, event: RoundEvent, ms: number): void;
+  /**
+   * What a round gave, and how long it took.
+   *
+   * @param draft of the host alone; what a drafter on the device has put in is told by the event
+   * @param draftMs of it, in a drafter on the device
+   */
+  observe(draft: Draft | undefined, event: RoundEvent, ms: number, draftMs: number): void;
 }
 
 /** As many nodes as allowed, always. */
@@ -33,6 +38,8 @@ export const fixedPolicy = (nodes: number = MAX_DRAFTED + 1, depth: number = MAX
 /** How an answer is drafted. */
 export interface Speculation {
   drafter: Drafter;
+  /** Shares the trees of a drafter on the device: the best candidates of both are verified. */
+  beside?: HostDrafter | undefined;
   policy: DraftPolicy;
   /** Text tokens of the conversation so far. */
   prompt: readonly number[];
@@ -60,9 +67,9 @@ export interface ItemRound<I extends DecodeItem> {
 
 /** Where the time of a batch went, in milliseconds. */
 export interface DecodeTimes {
-  /** In drafters, on the JavaScript thread. */
+  /** In drafters, on the JavaScript thread and on the device. */
   draftMs: number;
-  /** From the queueing of rounds with drafts until their events were read. */
+  /** From the queueing of rounds with drafts until their events were read, without the drafting of the device. */
   verifyMs: number;
 }
 
@@ -73,7 +80,7 @@ interface Seat<I extends DecodeItem> {
   speculation: Speculation | undefined;
   /** What it still gives is dropped. */
   ending: boolean;
-  /** Its drafter has not been started: the first steps are queued before it is. */
+  /** Its drafter on the host has not been started: the first steps are queued before it is. */
   fresh: boolean;
 }
 
@@ -91,7 +98,7 @@ export class BatchDecoder {
     this.size = size;
     this.#state = new DecodeState(decoder, size);
     this.#rounds = new Rounds(decoder, this.#state);
-    this.#onDevice = new DeviceDrafts(this.#state);
+    this.#onDevice = new DeviceDrafts(this.#state, this.#rounds);
   }
 
   /**
@@ -114,11 +121,13 @@ export class BatchDecoder {
     const seats: (Seat<I> | undefined)[] = Array.from({ length: this.size }, () => undefined);
     this.#seats = seats;
     const onDevice = this.#onDevice;
-    let [queued, seen, ticket, since] = [0, 0, 0, 0];
+    let [queued, seen, ticket] = [0, 0, 0];
     let whole = false;
     /** The drafts of the round in flight. Such a round goes alone: what comes after it depends on what it gives. */
     let drafts: (Draft | undefined)[] | undefined;
     const start = performance.now();
+    /** Since when the device has been at what comes next, and what had been drafted until then. */
+    let [since, drafted] = [start, times.draftMs];
     const seatAll = () => {
       for (let b = 0; b < this.size; b++) {
         if (seats[b]) continue;
@@ -128,10 +137,14 @@ export class BatchDecoder {
         seats[b] = seat;
         this.#state.start(b, item);
         attempt(seat, ({ drafter }) => onDevice.start(b, drafter, item));
+        if (!seat.speculation) onDevice.start(b, undefined, item);
       }
     };
-    const run = (proposed: (Draft | undefined)[]) => {
-      const turn = onDevice.turn(seats.map((seat) => seat?.speculation));
+    const run = (proposed: (Draft | undefined)[], budgets: (DraftBudget | undefined)[]) => {
+      const turn = onDevice.turn(
+        seats.map((seat) => seat?.speculation?.drafter),
+        budgets.map((budget) => budget?.nodes),
+      );
       const nodes = onDevice.prepare(proposed, turn);
       ticket = rounds.run(1 + nodes, { traced, penalized, device: turn?.drafting });
       queued++;
@@ -142,16 +155,19 @@ export class BatchDecoder {
         seatAll();
         if (!seats.some((seat) => seat)) return;
         const fresh = seats.some((seat) => seat?.fresh);
-        const { asked, proposed } = fresh ? { asked: true } : this.#propose(seats, times);
+        const budgets = seats.map((seat) =>
+          attempt(seat, ({ drafter, policy }) => (drafter.kind === 'device' ? policy.budget() : undefined)),
+        );
+        const { asked, proposed } = fresh ? { asked: true } : this.#propose(seats, budgets, times);
         if (proposed && queued > seen) return; // ask again once the steps in flight are in
         if (proposed) {
           drafts = proposed;
-          since = performance.now();
-          run(proposed);
+          [since, drafted] = [performance.now(), times.draftMs];
+          run(proposed, budgets);
           return;
         }
         const ahead = asked ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
-        while (queued - seen < ahead) run([]);
+        while (queued - seen < ahead) run([], budgets);
         if (fresh) this.#startDrafters(seats, times); // while the device is at work
       });
     try {
@@ -161,31 +177,29 @@ export class BatchDecoder {
       });
       queue();
       while (queued > seen) {
-        const records = await cx.receive(rounds.channel, ticket);
-        if (records.length === 0) {
+        const results = await rounds.receive(ticket);
+        if (results.length === 0) {
           await cx.sync(activity);
           return;
         }
         const now = performance.now();
-        const ms = (now - (since || start)) / records.length;
-        const events = records.map((record) => rounds.events(record));
-        if (drafts || events.some((round) => round.some(({ nodes }) => nodes > 1)))
-          times.verifyMs += now - (since || start);
-        since = now;
-        seen += records.length;
-        await rounds.addRanks(events, ticket);
-        const traces = traced ? await rounds.traces(ticket) : [];
-        const results = events.map((round, i) => this.#read(seats, round, { drafts, ms, traces: traces[i], times }));
+        const ms = (now - since) / results.length;
+        times.draftMs += results.reduce((sum, result) => sum + result.draftMs, 0);
+        if (drafts || results.some(({ events }) => events.some(({ nodes }) => nodes > 1)))
+          times.verifyMs += Math.max(0, now - since - (times.draftMs - drafted));
+        [since, drafted] = [now, times.draftMs];
+        seen += results.length;
+        const news = results.map((result) => this.#read(seats, result, { drafts, ms, times }));
         drafts = undefined;
         queue(); // the device goes on while the consumer looks at what it has
-        for (const result of results) if (result.length > 0) yield result;
+        for (const round of news) if (round.length > 0) yield round;
         if (queued === seen) queue(); // the consumer may have ended items
       }
       whole = true;
     } finally {
       this.#seats = [];
       if (!whole) activity.cancel();
-      await cx.drain(rounds.channel, ticket);
+      await rounds.drain(ticket);
     }
   }
 
@@ -210,29 +224,36 @@ export class BatchDecoder {
     for (const seat of seats) {
       if (!seat?.fresh) continue;
       seat.fresh = false;
-      attempt(seat, ({ drafter, prompt }) => (drafter.kind === 'host' ? drafter.start(prompt) : undefined));
+      attempt(seat, (speculation) => hostOf(speculation)?.start(speculation.prompt));
     }
     times.draftMs += performance.now() - start;
   }
 
-  /** Whether a drafter was asked, and a draft per row unless none has an idea. */
+  /**
+   * Whether a drafter of the host was asked, and a draft per row unless none has an idea.
+   *
+   * @param budgets of rows with a drafter on the device
+   */
   #propose(
     seats: readonly (Seat<DecodeItem> | undefined)[],
+    budgets: readonly (DraftBudget | undefined)[],
     times: DecodeTimes,
   ): { asked: boolean; proposed?: (Draft | undefined)[] | undefined } {
     const start = performance.now();
     let [asked, any] = [false, false];
-    const drafts = seats.map((seat) =>
-      attempt(seat, ({ drafter, policy }) => {
-        if (drafter.kind !== 'host') return undefined;
-        const budget = policy.budget();
+    const drafts = seats.map((seat, b) =>
+      attempt(seat, (speculation) => {
+        const { drafter, policy } = speculation;
+        const host = hostOf(speculation);
+        if (!host) return undefined;
+        const budget = drafter === host ? policy.budget() : budgets[b];
         if (!budget) return undefined;
         asked = true;
-        const proposal = drafter.propose(budget);
+        const proposal = host.propose(budget);
         if (!proposal) return undefined;
         // what ends the answer would be the bonus token anyway, and nothing follows it
         const tree = DraftTree.from(proposal, this.#decoder.vocabulary).without(seat?.item.stop ?? []);
-        const nodes = tree.size > 0 ? policy.size(tree) : 0;
+        const nodes = tree.size === 0 ? 0 : drafter === host ? policy.size(tree) : budget.nodes;
         any ||= nodes > 0;
         return nodes > 0 ? { tree, nodes } : undefined;
       }),
@@ -244,44 +265,43 @@ export class BatchDecoder {
   /** Takes in what a round gave. */
   #read<I extends DecodeItem>(
     seats: (Seat<I> | undefined)[],
-    events: readonly RoundEvent[],
-    round: {
-      drafts: readonly (Draft | undefined)[] | undefined;
-      ms: number;
-      traces: readonly RoundTrace[] | undefined;
-      times: DecodeTimes;
-    },
+    result: RoundResult,
+    { drafts, ms, times }: { drafts: readonly (Draft | undefined)[] | undefined; ms: number; times: DecodeTimes },
   ): ItemRound<I>[] {
     const start = performance.now();
-    const results: ItemRound<I>[] = [];
+    const hosted = seats.some((seat) => seat?.speculation && hostOf(seat.speculation));
+    const items: ItemRound<I>[] = [];
     let trees = 0;
-    events.forEach((event, b) => {
-      const trace = event.nodes > 0 ? round.traces?.[trees++] : undefined;
+    result.events.forEach((event, b) => {
+      const trace = event.nodes > 0 ? result.traces[trees++] : undefined;
       const seat = seats[b];
       if (!seat || event.tokens.length === 0) return;
-      const draft = round.drafts?.[b];
-      attempt(seat, ({ drafter, policy }) => {
-        policy.observe(draft, event, round.ms);
-        if (drafter.kind !== 'host') return;
-        drafter.observe(event.tokens);
-        if (event.finished) drafter.finish();
+      attempt(seat, (speculation) => {
+        const host = hostOf(speculation);
+        const alone = speculation.drafter === host;
+        speculation.policy.observe(alone ? drafts?.[b] : undefined, event, ms, result.draftMs);
+        host?.observe(event.tokens);
+        if (event.finished) host?.finish();
       });
       if (event.finished) seats[b] = undefined;
-      if (!seat.ending) results.push({ item: seat.item, event, drafted: event.nodes > 1, trace });
-      else if (event.finished) results.push({ item: seat.item, event: { ...event, tokens: [] }, drafted: false });
+      if (!seat.ending) items.push({ item: seat.item, event, drafted: event.nodes > 1, trace });
+      else if (event.finished) items.push({ item: seat.item, event: { ...event, tokens: [] }, drafted: false });
     });
-    round.times.draftMs += performance.now() - start;
-    return results;
+    if (hosted) times.draftMs += performance.now() - start;
+    return items;
   }
 }
 
-/** A seat for an item; its drafter starts at once if its policy wants that. */
+/** The drafter on the JavaScript thread. */
+const hostOf = ({ drafter, beside }: Speculation) => (drafter.kind === 'host' ? drafter : beside);
+
+/** A seat for an item; its drafter on the host starts at once if its policy wants that. */
 function seatOf<I extends DecodeItem>(item: I): Seat<I> {
   const { speculation } = item;
-  const hosted = speculation?.drafter.kind === 'host';
+  const host = speculation && hostOf(speculation);
   const eager = speculation?.policy.eager ?? false;
-  const seat: Seat<I> = { item, speculation, ending: false, fresh: hosted && !eager };
-  if (hosted && eager) attempt(seat, ({ drafter, prompt }) => (drafter.kind === 'host' ? drafter.start(prompt) : undefined));
+  const seat: Seat<I> = { item, speculation, ending: false, fresh: host !== undefined && !eager };
+  if (eager) attempt(seat, ({ prompt }) => host?.start(prompt));
   return seat;
 }
 

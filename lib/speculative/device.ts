@@ -1,18 +1,19 @@
 import type { DeviceDraft, DeviceDrafter, Drafter } from './drafter.js';
-import type { DeviceDrafting } from './round.js';
+import type { DeviceDrafting, Rounds } from './round.js';
 import type { DecodeStart, DecodeState, Draft } from './state.js';
 
 /** What a round asks of a drafter on the device. */
 export interface DeviceTurn {
   drafter: DeviceDrafter;
   drafting: DeviceDrafting;
-  /** Drafted nodes to verify of each row; undefined: none. */
+  /** Drafted nodes to verify of each row; undefined: the row has another drafter, or none. */
   nodes: (number | undefined)[];
 }
 
 /** The drafters on the device that take part in the rounds of one decode state: one at a time, for all rows that want it. */
 export class DeviceDrafts {
   readonly #state: DecodeState;
+  readonly #rounds: Rounds;
   readonly #open = new Map<DeviceDrafter, DeviceDraft>();
   /** The one whose candidates are those of the next round. */
   #fresh: DeviceDrafter | undefined;
@@ -21,8 +22,9 @@ export class DeviceDrafts {
   /** What was proposed last, when that was no draft of the host's. */
   #proposed: string | undefined;
 
-  constructor(state: DecodeState) {
+  constructor(state: DecodeState, rounds: Rounds) {
     this.#state = state;
+    this.#rounds = rounds;
   }
 
   reset(): void {
@@ -32,37 +34,45 @@ export class DeviceDrafts {
   }
 
   /** An answer begins in row `b`. Queues its first draft. */
-  start(b: number, drafter: Drafter, start: DecodeStart): void {
-    if (drafter.kind !== 'device') return;
+  start(b: number, drafter: Drafter | undefined, start: DecodeStart): void {
+    for (const [other, draft] of this.#open) if (other !== drafter) draft.leave(b);
+    if (drafter?.kind !== 'device') return;
     if (this.#beginning) this.#fresh ??= drafter;
-    this.#draft(drafter).start(b, start);
+    this.#rounds.draft(() => this.#draft(drafter).start(b, start));
   }
 
-  /** What the next round is to do; undefined without a drafter on the device. */
-  turn(
-    rows: readonly ({ drafter: Drafter; policy: { budget(): { nodes: number } | undefined } } | undefined)[],
-  ): DeviceTurn | undefined {
-    const drafter = rows.find((row) => row?.drafter.kind === 'device')?.drafter;
+  /**
+   * What the next round is to do; undefined without a drafter on the device.
+   *
+   * @param budgets most nodes of each row's draft, without the root; undefined: it is to be a plain step
+   */
+  turn(drafters: readonly (Drafter | undefined)[], budgets: readonly (number | undefined)[]): DeviceTurn | undefined {
+    const drafter = drafters.find((wanted) => wanted?.kind === 'device');
     if (drafter?.kind !== 'device') return undefined;
-    const nodes = rows.map((row) => (row?.drafter === drafter ? row.policy.budget()?.nodes : undefined));
+    const nodes = drafters.map((wanted, b) => (wanted === drafter ? (budgets[b] ?? 0) : undefined));
     const most = Math.max(...nodes.map((n) => n ?? 0));
-    const drafting = { draft: this.#draft(drafter), taps: drafter.taps, depth: levels(most, drafter.depth) };
     // what rounds without drafts, or with another's, have left behind is no good
-    return { drafter, drafting, nodes: this.#fresh === drafter ? nodes : nodes.map(() => undefined) };
+    const fresh = this.#fresh === drafter;
+    const drafting = { draft: this.#draft(drafter), taps: drafter.taps, fresh, depth: levels(most, drafter.depth) };
+    return { drafter, drafting, nodes };
   }
 
   /**
    * Sets what the next round verifies, unless it is set so already. The round must be queued then.
    *
-   * @param drafts of the host, or none
+   * @param drafts of the host, or none; with a drafter on the device they share its trees
    * @returns drafted nodes of its largest tree
    */
   prepare(drafts: readonly (Draft | undefined)[], turn: DeviceTurn | undefined): number {
     this.#beginning = false;
     this.#fresh = turn && turn.drafting.depth > 0 ? turn.drafter : undefined;
-    const nodes = turn?.nodes ?? [];
-    const largest = Math.max(0, ...nodes.map((n) => n ?? 0), ...drafts.map((draft) => draft?.nodes ?? 0));
-    const proposed = drafts.length > 0 ? undefined : nodes.join();
+    const nodes = turn?.nodes.map((n, b) => (turn.drafting.fresh || drafts[b] ? n : 0));
+    const largest = Math.max(
+      0,
+      ...Array.from(drafts, (draft, b) => nodes?.[b] ?? draft?.nodes ?? 0),
+      ...(nodes ?? []).map((n) => n ?? 0),
+    );
+    const proposed = drafts.length > 0 ? undefined : nodes?.join();
     if (largest > 0 && (proposed === undefined || proposed !== this.#proposed)) {
       this.#state.propose(drafts, nodes);
       this.#proposed = proposed;

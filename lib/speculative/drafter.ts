@@ -45,8 +45,6 @@ export interface DeviceDrafter {
   readonly taps: readonly number[];
   /** Most levels of its trees. */
   readonly depth: number;
-  /** Cache slots behind an answer's end that drafting writes. */
-  readonly slots: number;
   /** An answer's tokens are all in the sequence now. */
   settle(sequence: Sequence): void;
   /** Takes part in the rounds of a decode state. */
@@ -79,6 +77,8 @@ export interface DeviceDraft {
   readonly candidates: Candidates;
   /** Queues the draft for the first round of an answer in row `b`, which the state is already pointed at. */
   start(b: number, start: DecodeStart): void;
+  /** An answer that wants no drafts of this drafter begins in row `b`. Queued. */
+  leave(b: number): void;
   /** Records what follows a round: takes in what was accepted and drafts this many levels. 0: nothing is drafted. */
   record(round: VerifiedRound, depth: number): void;
   dispose(): void;

@@ -36,8 +36,8 @@ export async function measureCostCurve(decoder: Decoder, sequence: Sequence): Pr
   const begin = performance.now();
   const isLate = () => performance.now() - begin > MOST_MS;
   const received = async (ticket: number) => {
-    const records = await cx.receive(rounds.channel, ticket);
-    if (records.length > 0) return records.length;
+    const ended = await rounds.receive(ticket);
+    if (ended.length > 0) return ended.length;
     await cx.sync(); // a round that tells nothing has failed
     throw new HyperBagelError('INTERNAL', 'a measured round told nothing');
   };

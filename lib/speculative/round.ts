@@ -20,6 +20,16 @@ export interface RoundEvent {
   ranks?: readonly number[] | undefined;
 }
 
+/** What a round gave. */
+export interface RoundResult {
+  /** One per sequence of the state. */
+  events: RoundEvent[];
+  /** The trees, one per sequence that was running; only with `traced`. */
+  traces: RoundTrace[];
+  /** Time that the device drafted: in this round, and for answers that began before it. */
+  draftMs: number;
+}
+
 /** The tree of a round, for people: nodes in depth-first order. */
 export interface RoundTrace {
   tokens: number[];
@@ -35,10 +45,16 @@ const BUCKETS = [1, 16, 64, MAX_DRAFTED + 1] as const;
 /** Words of an event before its tokens. */
 const EVENT_HEAD = 4;
 
+/** Records of a round before its event: those of a drafter on the device, and the trees. */
+const DRAFT_RECORDS = 3;
+const TRACE_RECORDS = 4;
+
 /** A drafter on the device in a round. */
 export interface DeviceDrafting {
   draft: DeviceDraft;
   taps: readonly number[];
+  /** Its candidates are those of this round. */
+  fresh: boolean;
   /** Levels of the next round's trees; 0: none are drafted. */
   depth: number;
 }
@@ -52,6 +68,14 @@ export interface RoundOptions {
   penalized: boolean;
 }
 
+interface TimedRecord {
+  data: ArrayBuffer;
+  at: number;
+}
+
+/** What is to come on the channel: a round, or the two ends of a draft before the first round of an answer. */
+type Announced = { draft: true } | { draft: false; device: boolean; traced: boolean };
+
 /**
  * Decode rounds of B sequences, each a recorded program: build the trees, run the model over their nodes, choose a token after
  * every node, accept the path that the choices confirm, move its keys and values in place, tell the host. A round of one node
@@ -61,16 +85,15 @@ export class Rounds {
   readonly #decoder: Decoder;
   readonly state: DecodeState;
   readonly channel: number;
-  readonly #traceChannel: number;
-  readonly #rankChannel: number;
   readonly #programs = new Map<DeviceDraft | undefined, Map<string, Program<unknown>>>();
+  #announced: Announced[] = [];
+  #records: TimedRecord[] = [];
+  #draftMs = 0;
 
   constructor(decoder: Decoder, state: DecodeState) {
     this.#decoder = decoder;
     this.state = state;
     this.channel = decoder.cx.openChannel();
-    this.#traceChannel = decoder.cx.openChannel();
-    this.#rankChannel = decoder.cx.openChannel();
   }
 
   /** Queues a round of at most `nodes` nodes per sequence; returns its ticket. */
@@ -79,29 +102,45 @@ export class Rounds {
     const { device, penalized, traced } = options;
     const programs = this.#programs.get(device?.draft) ?? new Map<string, Program<unknown>>();
     this.#programs.set(device?.draft, programs);
-    const key = `${width} ${penalized} ${traced} ${device?.depth}`;
+    const key = `${width} ${penalized} ${traced} ${device?.fresh} ${device?.depth}`;
     let program = programs.get(key);
     if (!program) {
       program = this.#record(width, options);
       programs.set(key, program);
     }
-    return program.run();
+    const ticket = program.run();
+    this.#announced.push({ draft: false, device: device !== undefined, traced });
+    return ticket;
+  }
+
+  /** Queues drafting outside a round; its time counts with the next one's. */
+  draft(queue: () => void): void {
+    const { cx } = this.#decoder;
+    const { channel, state } = this;
+    ops.emit(cx, { payload: state.finished, channel });
+    this.#announced.push({ draft: true });
+    try {
+      queue();
+    } finally {
+      ops.emit(cx, { payload: state.finished, channel });
+    }
   }
 
   #record(width: number, { traced, penalized, device }: RoundOptions): Program<unknown> {
     const { cx, vocabulary, cache, cacheLayers } = this.#decoder;
-    const { state } = this;
+    const { state, channel } = this;
+    const more = device?.fresh && width > 1 ? device.draft.candidates : undefined;
     return cx.record(() => {
       const tree = ops.treeBuild(cx, {
         tokens: state.candidateTokens,
         parents: state.candidateParents,
-        values: state.candidateValues,
+        values: more ? state.candidateLogs : state.candidateValues,
         count: state.candidateCount,
-        moreTokens: device?.draft.candidates.tokens,
-        moreParents: device?.draft.candidates.parents,
-        moreValues: device?.draft.candidates.values,
-        moreCount: device?.draft.candidates.count,
-        budget: state.budget,
+        moreTokens: more?.tokens,
+        moreParents: more?.parents,
+        moreValues: more?.values,
+        moreCount: more?.count,
+        budget: width > 1 ? state.budget : state.single,
         root: state.tokens,
         rootPosition: state.positions,
         rootSlot: state.slots,
@@ -149,69 +188,60 @@ export class Rounds {
       }
       if (device) {
         const taps = device.taps.map((layer) => streams.get(layer) as Tensor<'f32' | 'bf16'>);
+        for (const payload of [tree.rank, path]) ops.emit(cx, { payload, channel });
         device.draft.record({ taps, target, path, accepted, first }, device.depth);
-        for (const payload of [tree.rank, path]) ops.emit(cx, { payload, channel: this.#rankChannel });
+        ops.emit(cx, { payload: state.finished, channel }); // for its time
       }
-      if (traced) {
-        for (const payload of [rows, token, parent, target]) ops.emit(cx, { payload, channel: this.#traceChannel });
-      }
-      ops.emit(cx, { payload: event, channel: this.channel });
+      if (traced) for (const payload of [rows, token, parent, target]) ops.emit(cx, { payload, channel });
+      ops.emit(cx, { payload: event, channel });
     });
   }
 
-  /** What a record of the channel says about each sequence. */
-  events(record: ArrayBuffer): RoundEvent[] {
-    const words = new Int32Array(record);
-    const length = words.length / this.state.size;
-    return Array.from({ length: this.state.size }, (_, b) => {
-      const at = b * length;
-      const start = at + EVENT_HEAD;
-      return {
-        tokens: Array.from(words.subarray(start, start + (words[at] as number))),
-        index: words[at + 1] as number,
-        finished: words[at + 2] as 0 | 1 | 2,
-        nodes: words[at + 3] as number,
-      };
-    });
+  /**
+   * The rounds that have ended since the last call: waits for one at least; none when that with this ticket was cancelled or has
+   * failed.
+   */
+  async receive(ticket: number): Promise<RoundResult[]> {
+    for (;;) {
+      const records = await this.#decoder.cx.receiveTimed(this.channel, ticket);
+      if (records.length === 0) return [];
+      this.#records.push(...records);
+      const rounds = this.#read();
+      if (rounds.length > 0) return rounds;
+    }
   }
 
-  /** Adds ranks to the events of the rounds with a drafter on the device that have run since the last call. */
-  async addRanks(rounds: readonly (readonly RoundEvent[])[], ticket: number): Promise<void> {
-    const records = (await this.#decoder.cx.receive(this.#rankChannel, ticket)).map((r) => new Int32Array(r));
-    rounds.forEach((events, i) => {
-      const [rank, path] = records.slice(2 * i, 2 * i + 2);
-      if (!rank || !path) return;
-      let first = 0;
-      events.forEach((event, b) => {
-        const accepted = path
-          .subarray((b * path.length) / events.length + 1)
-          .subarray(0, Math.max(0, event.tokens.length - 1));
-        event.ranks = Array.from(accepted, (node) => (rank[first + node] as number) - 1);
-        first += event.nodes;
-      });
-    });
+  /** Waits for the round with this ticket and forgets what nobody has received. */
+  async drain(ticket: number): Promise<void> {
+    await this.#decoder.cx.drain(this.channel, ticket);
+    this.#announced = [];
+    this.#records = [];
+    this.#draftMs = 0;
   }
 
-  /** The trees of the rounds that have run since the last call; empty without `traced`. */
-  async traces(ticket: number): Promise<RoundTrace[][]> {
-    const records = (await this.#decoder.cx.receive(this.#traceChannel, ticket)).map((r) => new Int32Array(r));
-    const rounds: RoundTrace[][] = [];
-    for (let i = 0; i + 4 <= records.length; i += 4) {
-      const [[rows = 0] = [], tokens, parents, targets] = records.slice(i, i + 4) as [
-        Int32Array,
-        Int32Array,
-        Int32Array,
-        Int32Array,
-      ];
-      const trees: RoundTrace[] = [];
-      for (let row = 0; row < rows; row++) {
-        if (parents[row] === -1) trees.push({ tokens: [], parents: [], targets: [] });
-        const tree = trees.at(-1);
-        tree?.tokens.push(tokens[row] as number);
-        tree?.parents.push(parents[row] as number);
-        tree?.targets.push(targets[row] as number);
+  #read(): RoundResult[] {
+    const rounds: RoundResult[] = [];
+    for (let next = this.#announced[0]; next; next = this.#announced[0]) {
+      const drafting = next.draft || !next.device ? 0 : DRAFT_RECORDS;
+      const tracing = next.draft || !next.traced ? 0 : TRACE_RECORDS;
+      const count = next.draft ? 2 : drafting + tracing + 1;
+      if (this.#records.length < count) break;
+      this.#announced.shift();
+      const records = this.#records.splice(0, count);
+      const at = (i: number) => (records[i] as TimedRecord).at;
+      if (next.draft) {
+        this.#draftMs += at(1) - at(0);
+        continue;
       }
-      rounds.push(trees);
+      const words = records.map(({ data }) => new Int32Array(data));
+      const events = readEvents(words.at(-1) as Int32Array, this.state.size);
+      if (drafting > 0) {
+        this.#draftMs += at(2) - at(1);
+        addRanks(events, words[0] as Int32Array, words[1] as Int32Array);
+      }
+      const traces = tracing > 0 ? readTrees(words.slice(drafting, drafting + tracing)) : [];
+      rounds.push({ events, traces, draftMs: this.#draftMs });
+      this.#draftMs = 0;
     }
     return rounds;
   }
@@ -220,9 +250,46 @@ export class Rounds {
     for (const programs of this.#programs.values()) for (const program of programs.values()) program.dispose();
     this.#programs.clear();
     this.#decoder.cx.closeChannel(this.channel);
-    this.#decoder.cx.closeChannel(this.#traceChannel);
-    this.#decoder.cx.closeChannel(this.#rankChannel);
   }
+}
+
+function readEvents(words: Int32Array, size: number): RoundEvent[] {
+  const length = words.length / size;
+  return Array.from({ length: size }, (_, b) => {
+    const at = b * length;
+    const start = at + EVENT_HEAD;
+    return {
+      tokens: Array.from(words.subarray(start, start + (words[at] as number))),
+      index: words[at + 1] as number,
+      finished: words[at + 2] as 0 | 1 | 2,
+      nodes: words[at + 3] as number,
+    };
+  });
+}
+
+/** @param rank of every row; @param path [B, W] */
+function addRanks(events: readonly RoundEvent[], rank: Int32Array, path: Int32Array): void {
+  const width = path.length / events.length;
+  let first = 0;
+  events.forEach((event, b) => {
+    const start = b * width + 1;
+    const accepted = path.subarray(start, start + Math.max(0, event.tokens.length - 1));
+    event.ranks = Array.from(accepted, (node) => (rank[first + node] as number) - 1);
+    first += event.nodes;
+  });
+}
+
+function readTrees(columns: readonly Int32Array[]): RoundTrace[] {
+  const [[rows = 0], tokens, parents, targets] = columns as [Int32Array, Int32Array, Int32Array, Int32Array];
+  const trees: RoundTrace[] = [];
+  for (let row = 0; row < rows; row++) {
+    if (parents[row] === -1) trees.push({ tokens: [], parents: [], targets: [] });
+    const tree = trees.at(-1);
+    tree?.tokens.push(tokens[row] as number);
+    tree?.parents.push(parents[row] as number);
+    tree?.targets.push(targets[row] as number);
+  }
+  return trees;
 }
 
 /** The part of the state that verification reads and advances. */

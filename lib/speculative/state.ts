@@ -74,9 +74,13 @@ export class DecodeState {
   readonly candidateTokens: Tensor<'i32'>;
   readonly candidateParents: Tensor<'i32'>;
   readonly candidateValues: Tensor<'f32'>;
+  /** [B, C] their values where they compete with another drafter's; written then only. */
+  readonly candidateLogs: Tensor<'f32'>;
   /** [B] how many candidates, and the most nodes of a tree. */
   readonly candidateCount: Tensor<'i32'>;
   readonly budget: Tensor<'i32'>;
+  /** [B] the budget of a plain step. */
+  readonly single: Tensor<'i32'>;
   readonly #tablePages: number;
   /** The integers that a host drafter writes, in one tensor, so that they are one write. */
   readonly #draft: Tensor<'i32'>;
@@ -116,6 +120,8 @@ export class DecodeState {
     this.candidateParents = keep(part(size * c, size * c).reshape([size, c]));
     this.candidateCount = part(2 * size * c, size);
     this.budget = part(2 * size * c + size, size);
+    this.candidateLogs = floats(size, c);
+    this.single = ints(size).write(Int32Array.from({ length: size }, () => 1));
     this.candidateValues = floats(size, c).write(Float32Array.from({ length: size * c }, (_, i) => -(i % c)));
     this.reset();
   }
@@ -156,13 +162,15 @@ export class DecodeState {
    * Sets the candidates of the next round: a draft per row, or none. They go best first, so that their order is their value and one
    * write is enough.
    *
-   * @param onDevice drafted nodes at most of rows whose candidates are on the device
+   * @param onDevice of rows whose candidates are on the device, all of their trees' nodes without the root; given, values are
+   * written too, for both to be compared by
    */
-  propose(drafts: readonly (Draft | undefined)[], onDevice: readonly (number | undefined)[] = []): void {
+  propose(drafts: readonly (Draft | undefined)[], onDevice?: readonly (number | undefined)[]): void {
     const { size } = this;
     const c = MAX_DRAFTED;
     const words = new Int32Array(size * (2 * c + 2));
-    onDevice.forEach((nodes, b) => {
+    const logs = onDevice && drafts.some((draft) => draft) ? new Float32Array(size * c) : undefined;
+    onDevice?.forEach((nodes, b) => {
       words[2 * size * c + size + b] = (nodes ?? 0) + 1;
     });
     drafts.forEach((draft, b) => {
@@ -174,12 +182,14 @@ export class DecodeState {
         const parent = tree.parents[node] as number;
         place[node] = i;
         words[b * c + i] = tree.tokens[node] as number;
+        if (logs) logs[b * c + i] = tree.values[node] as number;
         words[(size + b) * c + i] = parent < 0 ? -1 : (place[parent] as number);
       });
       words[2 * size * c + b] = tree.size;
-      words[2 * size * c + size + b] = Math.max(nodes, onDevice[b] ?? 0) + 1;
+      words[2 * size * c + size + b] = (onDevice?.[b] ?? nodes) + 1;
     });
     this.#draft.write(words);
+    if (logs) this.candidateLogs.write(logs);
   }
 
   dispose(): void {

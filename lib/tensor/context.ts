@@ -5,6 +5,7 @@ import type {
   NativeAddon,
   NativeContext,
   NativeMapping,
+  NativeRecord,
   OpContract,
   ProfileEvent,
 } from '../native/addon.js';
@@ -103,7 +104,7 @@ export class Context {
   #activity: NativeActivity | null = null;
   #made: Tensor[] | null = null;
   #channels = 0;
-  readonly #inboxes = new Map<number, ArrayBuffer[]>();
+  readonly #inboxes = new Map<number, NativeRecord[]>();
   #closed: Promise<void> | undefined;
 
   private constructor(native: NativeContext, reason: string) {
@@ -299,14 +300,19 @@ export class Context {
     this.#inboxes.delete(channel);
   }
 
-  /** Records emitted on a channel since the last call: waits for at least one, or for the run with this ticket to end. */
+  /** Payloads emitted on a channel since the last call: waits for at least one, or for the run with this ticket to end. */
   async receive(channel: number, ticket: number): Promise<ArrayBuffer[]> {
+    return (await this.receiveTimed(channel, ticket)).map(({ data }) => data);
+  }
+
+  /** As {@link receive}, with the time of each on the device's side: milliseconds of a steady clock, good for differences. */
+  async receiveTimed(channel: number, ticket: number): Promise<{ data: ArrayBuffer; at: number }[]> {
     for (;;) {
       const done = this.native.completed() >= ticket;
       const inbox = this.#inboxes.get(channel) ?? [];
       if (inbox.length === 0 || done) {
         for (const record of await this.native.receive(done ? 0 : ticket)) {
-          this.#inboxes.get(record.channel)?.push(record.data);
+          this.#inboxes.get(record.channel)?.push(record);
         }
       }
       if (inbox.length > 0 || done) return inbox.splice(0);

@@ -60,6 +60,7 @@ function one(name: string, tag: 'small' | 'edge' | 'perf', s: Shape): OpCases['c
           positions: counts(fill(b, () => between(rng, 0, 500))),
           slots: counts(slots),
           capacity: counts(slots.map((slot, i) => slot + (s.room?.[i] ?? 128))),
+          ...(s.stop ? { stop: counts(s.stop.flat(), [b, s.stop[0]?.length ?? 0]) } : {}),
           tokens: counts(
             fill(b * c, () => -7),
             [b, c],

@@ -6,6 +6,8 @@ interface Seq {
   nodes: number;
   path: number[];
   finished?: number;
+  /** Without it in any sequence the operand is left out. */
+  wanted?: number;
   /** What `accepted` says; default: all of the path. */
   accepted?: number;
 }
@@ -41,6 +43,7 @@ function one(
         positions: counts(seqs.map(() => between(rng, 20, 500))),
         slots: counts(seqs.map(() => between(rng, 20, 900))),
         finished: counts(seqs.map((s) => s.finished ?? 0)),
+        ...(seqs.some((s) => s.wanted !== undefined) ? { wanted: counts(seqs.map((s) => s.wanted ?? 1)) } : {}),
       },
       attributes: {},
     }),
@@ -81,6 +84,14 @@ export const cases: OpCases = {
         { nodes: 2, path: [0, 1] },
       ],
     }),
+    one('some want no drafts', 'small', {
+      seqs: [
+        { nodes: 4, path: [0, 1], wanted: 0 },
+        { nodes: 3, path: [0, 2], wanted: -1 },
+        { nodes: 2, path: [0], finished: 2, wanted: 1 },
+        { nodes: 2, path: [0, 1], wanted: 1 },
+      ],
+    }),
     one('all have finished', 'edge', { seqs: [0, 1].map(() => ({ nodes: 0, path: [], finished: 1 })) }),
     one('path as wide as it may be', 'edge', { seqs: [{ nodes: 8, path: [0, 1, 2, 3] }], width: 4 }),
     one('accepted out of range', 'edge', {
@@ -118,6 +129,7 @@ export const cases: OpCases = {
       'slots',
       'finished',
     ].map(list) as [number[], number[], number[], number[], number[], number[]];
+    const wanted = operands.wanted ? list('wanted') : undefined;
     const entries: { source: number; seq: number; position: number; slot: number }[] = [];
     const last: { entry: number; seq: number }[] = [];
     for (let seq = 0; seq < b; seq++) {
@@ -130,7 +142,7 @@ export const cases: OpCases = {
           slot: (slots[seq] as number) - count + j,
         });
       }
-      if (count > 0 && finished[seq] === 0) last.push({ entry: entries.length - 1, seq });
+      if (count > 0 && finished[seq] === 0 && wanted?.[seq] !== 0) last.push({ entry: entries.length - 1, seq });
     }
     const column = <T>(rows: T[], length: number, pick: (row: T) => number, rest = 0) => ({
       shape: [length],

@@ -191,12 +191,17 @@ describe('a head that knows which token follows which', () => {
 
   test('chooses its size by measured cost when nobody else does', async () => {
     await bagel.calibrate();
-    const answer = await ask(bagel, { speculate: 'auto' });
+    const answer = await ask(bagel, { speculate: 'eagle' });
     expect(essence(answer)).toEqual(essence(plain));
-    const { drafter, accepted, rounds } = answer.stats.speculation;
+    const { drafter, accepted, rounds, draftMs, verifyMs } = answer.stats.speculation;
     expect(drafter).toBe('eagle');
     expect(accepted).toBeGreaterThan(0);
     expect(rounds).toBeLessThanOrEqual(answer.stats.steps);
+    expect(draftMs).toBeGreaterThan(0);
+    expect(draftMs + verifyMs).toBeLessThan(answer.timings.answerMs);
+    const auto = await ask(bagel, {});
+    expect(essence(auto)).toEqual(essence(plain));
+    expect(['eagle', 'off']).toContain(auto.stats.speculation.drafter); // off where rounds cost too much here
   });
 });
 

@@ -74,11 +74,6 @@ export class EagleDrafter implements DeviceDrafter {
     this.beta = beta;
   }
 
-  /** Slots behind the stable entries that expansion writes. */
-  get slots(): number {
-    return this.branch * this.depth;
-  }
-
   follow(sequence: Sequence): void {
     if (sequence.length === 0) sequence.draft = { length: 0, fed: 0 } satisfies Mark;
   }
@@ -185,6 +180,8 @@ export class EagleDrafter implements DeviceDrafter {
 /** The drafter's part in the rounds of one decode state. */
 class EagleDraft implements DeviceDraft {
   readonly candidates: Candidates;
+  /** [B] 1: the row's answer wants drafts. */
+  readonly #wanted: Tensor<'i32'>;
   readonly #drafter: EagleDrafter;
   readonly #state: DecodeState;
 
@@ -200,6 +197,7 @@ class EagleDraft implements DeviceDraft {
       values: cx.zeros('f32', shape),
       count: cx.zeros('i32', [state.size]),
     };
+    this.#wanted = cx.zeros('i32', [state.size]);
   }
 
   get depth(): number {
@@ -209,6 +207,7 @@ class EagleDraft implements DeviceDraft {
   start(b: number, { sequence, first }: DecodeStart): void {
     const { cx } = this.#drafter.head.host;
     cx.scope(() => {
+      this.#wanted.rows(b, b + 1).write([1]);
       this.candidates.count.rows(b, b + 1).clear();
       const out = this.#drafter.complete(sequence, first);
       if (!out) return;
@@ -216,11 +215,27 @@ class EagleDraft implements DeviceDraft {
     });
   }
 
+  leave(b: number): void {
+    this.#drafter.head.host.cx.scope(() => {
+      this.#wanted.rows(b, b + 1).clear();
+      this.candidates.count.rows(b, b + 1).clear();
+    });
+  }
+
   record({ taps, target, path, accepted, first }: VerifiedRound, depth: number): void {
     const { head } = this.#drafter;
     const { cx, dtype } = head.host;
     const { positions, slots, finished, pageTable } = this.#state;
-    const entries = ops.draftExtend(cx, { target, path, accepted, first, positions, slots, finished });
+    const entries = ops.draftExtend(cx, {
+      target,
+      path,
+      accepted,
+      first,
+      positions,
+      slots,
+      finished,
+      wanted: this.#wanted,
+    });
     const { rows } = entries;
     const taken = taps.map((table) => ops.embedding(cx, { table, ids: entries.source, rows, dtype }));
     const out = head.layers(head.embed(entries.token, rows), head.fuse(taken, rows), {
@@ -237,7 +252,7 @@ class EagleDraft implements DeviceDraft {
   }
 
   dispose(): void {
-    for (const tensor of Object.values(this.candidates)) tensor.dispose();
+    for (const tensor of [...Object.values(this.candidates), this.#wanted]) tensor.dispose();
   }
 
   /** Grows trees from the outputs [N, hidden] of the last entries of some sequences. */
