@@ -186,7 +186,7 @@ export class BatchDecoder {
         const ms = (now - since) / results.length;
         times.draftMs += results.reduce((sum, result) => sum + result.draftMs, 0);
         if (drafts || results.some(({ events }) => events.some(({ nodes }) => nodes > 1)))
-          times.verifyMs += Math.max(0, now - since - (times.draftMs - drafted));
+          times.verifyMs += now - since - (times.draftMs - drafted); // may be late news of an earlier draft: no clamp here
         [since, drafted] = [now, times.draftMs];
         seen += results.length;
         const news = results.map((result) => this.#read(seats, result, { drafts, ms, times }));

@@ -183,7 +183,7 @@ export class Generation implements DecodeItem {
         meanAcceptedWithBonus: this.#accepted / steps + 1,
         nodesPerRound: this.#rounds === 0 ? 0 : this.#nodes / this.#rounds,
         draftMs,
-        verifyMs,
+        verifyMs: Math.max(0, verifyMs),
         otherMs: Math.max(0, answerMs - draftMs - verifyMs),
         speedup: plainMs === undefined ? undefined : (this.#fed * plainMs) / answerMs,
         note: this.#note ?? this.speculation?.note?.(),
