@@ -1,11 +1,13 @@
 // Set-up of a checkout: dependencies, native addon, TypeScript. Does only what is stale, so that the second
 // `npm start` or `npm test` begins at once. Node built-ins only: it runs before anything is installed.
-// With --dependencies it stops after the first of the three, for commands that only read the sources.
+// With --dependencies it stops after the first of the three, for commands that only read the sources; with --tests it
+// also builds what only tests need.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAddon, hashOf, SetupError } from './build-addon.mjs';
+import { buildSimt } from './build-simt.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const log = (text) => process.stderr.write(`${text}\n`);
@@ -84,6 +86,7 @@ try {
   if (!process.argv.includes('--dependencies')) {
     buildAddon({ log });
     buildTypeScript();
+    if (process.argv.includes('--tests')) buildSimt({ log });
   }
 } catch (error) {
   if (!(error instanceof SetupError)) throw error;

@@ -37,18 +37,19 @@ int ThreadSet::next(unsigned from) const {
   return -1;
 }
 
-// Shared memory lies at the end of an area whose next page may not be touched.
+// Shared memory lies at the end of an area behind which nothing may be touched.
 Block::Block() : threads_(kMaxThreads) {
   const size_t page = 4096, whole = (kSharedCapacity + page - 1) / page * page;
-  void* area = mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* area =
+      mmap(nullptr, whole + kGuardBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (area == MAP_FAILED) return;
   area_ = static_cast<unsigned char*>(area);
-  mprotect(area_ + whole, page, PROT_NONE);
+  mprotect(area_ + whole, kGuardBytes, PROT_NONE);
   shared_end_ = area_ + whole;
 }
 
 Block::~Block() {
-  if (area_) munmap(area_, static_cast<size_t>(shared_end_ - area_) + 4096);
+  if (area_) munmap(area_, static_cast<size_t>(shared_end_ - area_) + kGuardBytes);
 }
 
 bool Block::run(const Launch& launch, uint64_t index, void (*body)(void*), void* context, const Options& options) {
@@ -259,7 +260,7 @@ void Block::finish_copies(Thread& thread, size_t until) {
     thread.site = c.site;
     std::memcpy(c.to, c.from, static_cast<size_t>(c.bytes));
     std::memset(static_cast<char*>(c.to) + c.bytes, 0, static_cast<size_t>(16 - c.bytes));
-    if (races_on_) races_->access(c.to, 16, Access::write, place_of(c.site));
+    if (races_on_) races_->end_copy(c.to, 16, place_of(c.site));
   }
 }
 
@@ -306,8 +307,9 @@ void Block::check_shared(const void* address, int bytes, int alignment, const ch
 void Block::report_deadlock() {
   std::string text = "deadlock in block " + text_of(threads_[0].block_index) + ":";
   const auto same = [&](const Thread& a, const Thread& b) {
-    return a.finished == b.finished && a.waits_at == b.waits_at && a.waits_with == b.waits_with &&
-           (a.finished || (a.site.line() == b.site.line() && a.site.file_name() == b.site.file_name()));
+    return a.finished == b.finished &&
+           (a.finished || (a.waits_at == b.waits_at && a.waits_with == b.waits_with &&
+                           (a.site.line() == b.site.line() && a.site.file_name() == b.site.file_name())));
   };
   int groups = 0;
   for (unsigned i = 0; i < count_;) {

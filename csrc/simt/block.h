@@ -13,7 +13,7 @@
 namespace hb::simt {
 
 constexpr unsigned kMaxThreads = 1024, kWarp = 32, kNamedBarriers = 16;
-constexpr size_t kSharedCapacity = 227 * 1024;
+constexpr size_t kSharedCapacity = 227 * 1024, kGuardBytes = 64 * 1024;
 
 /// A set of the threads of a block.
 struct ThreadSet {
@@ -82,6 +82,9 @@ class Block {
   void block_barrier(Site site);
   void named_barrier(int id, unsigned threads, bool wait, Site site);
   void warp_collective(uint32_t mask, LaneFunction function, void* argument, const char* name, Site site, bool orders);
+  void begin_copy(void* to, Site site) {
+    if (races_on_) races_->begin_copy(to, 16, place_of(site));
+  }
   void finish_copies(Thread& thread, size_t until);
   /// In a random schedule, now and then lets another thread run.
   void maybe_yield();
@@ -90,6 +93,9 @@ class Block {
   /// Where shared memory begins and how much of it the launch asked for.
   unsigned char* shared() const { return shared_; }
   size_t shared_bytes() const { return launch_->shared_bytes; }
+  bool beyond_shared(const void* address) const {
+    return address >= shared_end_ && address < shared_end_ + kGuardBytes;
+  }
   bool in_shared(const void* address) const { return address >= shared_ && address < shared_end_; }
   /// Ends the launch when the range leaves the block's shared memory or is not aligned to `alignment`.
   void check_shared(const void* address, int bytes, int alignment, const char* what, Site site);

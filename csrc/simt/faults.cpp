@@ -123,7 +123,7 @@ std::string describe_fault(const Block& block, const Stacks& stacks, const void*
   std::string what = text;
   if (const int t = stacks.guard_of(address); t >= 0) {
     what = "thread " + std::to_string(t) + " has used up its stack";
-  } else if (block.in_shared(a - kPage) && !block.in_shared(a)) {
+  } else if (block.beyond_shared(address)) {
     what = "access beyond the block's shared memory";
   } else {
     const std::lock_guard lock(areas().mutex);
@@ -138,8 +138,9 @@ std::string describe_fault(const Block& block, const Stacks& stacks, const void*
   }
   const std::string where = text_of_code(code);
   // Inside a primitive, the place where it was called says more.
-  const bool in_primitive = where.find("emulated.h") == 0 || where.find(".cpp") != std::string::npos;
-  return (in_primitive ? text_of(site) : where) + ": " + what;
+  const bool in_kernel = where.find(".cu:") != std::string::npos ||
+                         (where.find(".h:") != std::string::npos && where.find("emulated.h:") == std::string::npos);
+  return (in_kernel ? where : text_of(site)) + ": " + what;
 }
 
 std::string text_of_code(const void* code) {

@@ -34,7 +34,7 @@ void copy_async16(void* to, const void* from, int bytes, Site site) {
     static_cast<void>(*static_cast<const volatile unsigned char*>(from));
     static_cast<void>(static_cast<const volatile unsigned char*>(from)[bytes - 1]);
   }
-  block.access(to, 16, Access::write, place_of(site));
+  block.begin_copy(to, site);
   std::memset(to, 0xFF, 16);
   self.copies.push_back({to, from, bytes, site});
   block.counters.copy_async_bytes += static_cast<unsigned>(bytes);

@@ -30,6 +30,7 @@ void Races::start(unsigned char* shared, size_t bytes, unsigned threads) {
     threads_ = threads;
   }
   if (cells_.size() < (bytes + 1) / 2) cells_.resize((bytes + 1) / 2);
+  copying_.assign(cells_.size(), 0);
 }
 
 /// Entry t of row t is the thread's own clock; it starts at 1 in every epoch, the others at 0.
@@ -56,9 +57,10 @@ void Races::access(const void* at, int bytes, Access kind, Place place) {
   const Mark mark{clock, static_cast<uint16_t>(self), kind, place};
   for (size_t i = first; i <= last; ++i) {
     Cell& c = cells_[i];
+    if (copying_[i]) report("while an asynchronous copy is under way, see", c.write, kind, place, i);
     if (c.epoch != epoch_) c.epoch = epoch_, c.writes = c.reads = c.next_read = 0;
     if (c.writes && !(kind == Access::atomic && c.write.kind == Access::atomic) && !ordered(c.write, self))
-      report(c.write, kind, place, shared_ + 2 * i);
+      report("not ordered after", c.write, kind, place, i);
     if (kind == Access::read) {
       unsigned slot = 0;
       while (slot < c.reads && c.read[slot].thread / kWarp != self / kWarp) ++slot;
@@ -73,7 +75,7 @@ void Races::access(const void* at, int bytes, Access kind, Place place) {
       continue;
     }
     for (unsigned r = 0; r < c.reads; ++r)
-      if (!ordered(c.read[r], self)) report(c.read[r], kind, place, shared_ + 2 * i);
+      if (!ordered(c.read[r], self)) report("not ordered after", c.read[r], kind, place, i);
     c.reads = c.next_read = 0;
     c.write = mark, c.writes = 1;
   }
@@ -108,11 +110,21 @@ void Races::wait(const Clock& clock, unsigned thread) {
   for (unsigned u = 0; u < threads_; ++u) r[u] = std::max(r[u], clock.at[u]);
 }
 
-void Races::report(const Mark& earlier, Access kind, Place place, const unsigned char* at) {
+void Races::begin_copy(const void* to, int bytes, Place place) {
+  access(to, bytes, Access::write, place);
+  std::fill_n(copying_.begin() + (static_cast<const unsigned char*>(to) - shared_) / 2, bytes / 2, 1);
+}
+
+void Races::end_copy(const void* to, int bytes, Place place) {
+  std::fill_n(copying_.begin() + (static_cast<const unsigned char*>(to) - shared_) / 2, bytes / 2, 0);
+  access(to, bytes, Access::write, place);
+}
+
+void Races::report(const char* relation, const Mark& earlier, Access kind, Place place, size_t cell) {
   const char* const names[] = {"read", "write", "atomic operation"};
-  t_block->fail_at("race on byte " + std::to_string(at - shared_) + " of shared memory in block " +
+  t_block->fail_at("race on byte " + std::to_string(2 * cell) + " of shared memory in block " +
                    text_of(t_self->block_index) + ": " + names[static_cast<int>(kind)] + " by thread " +
-                   std::to_string(t_self->linear) + " at " + text_of_place(place) + ", not ordered after the " +
+                   std::to_string(t_self->linear) + " at " + text_of_place(place) + ", " + relation + " the " +
                    names[static_cast<int>(earlier.kind)] + " by thread " + std::to_string(earlier.thread) + " at " +
                    text_of_place(earlier.place));
 }

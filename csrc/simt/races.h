@@ -30,6 +30,10 @@ class Races {
   /// one of the two is a plain write, or a write and an atomic. Addresses outside shared memory are ignored.
   void access(const void* at, int bytes, Access kind, Place place);
 
+  /// An asynchronous copy by the current thread: no one may touch its destination until it is waited for.
+  void begin_copy(const void* to, int bytes, Place place);
+  void end_copy(const void* to, int bytes, Place place);
+
   /// All threads of the block have met.
   void block_barrier() { ++epoch_; }
   /// The threads of one warp in `mask`, numbered from `first`, have met.
@@ -58,13 +62,14 @@ class Races {
   };
   uint32_t* row(unsigned thread);
   bool ordered(const Mark& mark, unsigned thread) const;
-  [[noreturn]] void report(const Mark& earlier, Access kind, Place place, const unsigned char* at);
 
   unsigned char* shared_ = nullptr;
   size_t bytes_ = 0;
   unsigned threads_ = 0;
   uint32_t epoch_ = 0;
-  std::vector<Cell> cells_;  ///< one per two bytes
+  [[noreturn]] void report(const char* other, const Mark& earlier, Access kind, Place place, size_t cell);
+  std::vector<Cell> cells_;       ///< one per two bytes
+  std::vector<uint8_t> copying_;  ///< cells that an asynchronous copy will write
   std::vector<uint32_t>
       seen_;  ///< [threads, threads]: what a thread knows of the others' clocks; valid in its row's epoch
   std::vector<uint32_t> row_epoch_;

@@ -57,7 +57,7 @@ static inline void gumbels64(const NoiseKey& key, int64_t first, float* out) {
   VI w[4];
   philox16(key.seed[0], key.seed[1], iadd(iset1(static_cast<int>(first / 4)), lane_index()), key.position, key.purpose, w);
   V g[4];
-  for (int j = 0; j < 4; ++j) g[j] = sub(zero(), noise_log(exponential(w[j])));
+  for (int j = 0; j < 4; ++j) g[j] = gumbel_of(w[j]);
   interleave(g, out);
 }
 
@@ -101,6 +101,6 @@ static void gumbel_at(const NoiseKey& key, const int32_t* ids, int64_t n, float*
       const VI differs = isub(ixor(iand(id, iset1(3)), iset1(j)), iset1(1));  // -1 where it is word j
       word = ior(word, iand(w[j], isub(iset1(0), shr<31>(differs))));
     }
-    store_part(out + i, sub(zero(), noise_log(exponential(word))), k);
+    store_part(out + i, gumbel_of(word), k);
   }
 }
