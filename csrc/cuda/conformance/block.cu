@@ -8,21 +8,23 @@ HB_KERNEL void write_indices(uint32_t* out) {
   const unsigned block = block_x() + blocks_x() * (block_y() + blocks_y() * block_z());
   const unsigned thread = thread_x() + threads_x() * (thread_y() + threads_y() * thread_z());
   const unsigned per_block = threads_x() * threads_y() * threads_z();
-  uint32_t* o = out + 4 * (block * per_block + thread);
+  uint32_t* o = out + 5 * (block * per_block + thread);
   o[0] = block, o[1] = linear_thread(), o[2] = warp() * 100 + lane();
   o[3] = thread_x() + 10 * thread_y() + 100 * thread_z() + 1000 * block_x() + 10000 * block_y() + 100000 * block_z();
+  o[4] = blocks_x() + 10 * blocks_y() + 100 * blocks_z();
 }
 
 HB_TEST(indices) {
   const Extent grid{3, 2, 2}, block{8, 4, 2};
-  Array<uint32_t> out(4 * 12 * 64);
+  Array<uint32_t> out(5 * 12 * 64);
   check.ran(launch(check.stream(), write_indices, grid, block, 0, out.device()));
   std::vector<uint32_t> want;
   for (uint32_t b = 0; b < 12; ++b)
     for (uint32_t t = 0; t < 64; ++t) {
-      want.insert(want.end(), {b, t, t / 32 * 100 + t % 32,
-                               t % 8 + 10 * (t / 8 % 4) + 100 * (t / 32) + 1000 * (b % 3) + 10000 * (b / 3 % 2) +
-                                   100000 * (b / 6)});
+      want.insert(
+          want.end(),
+          {b, t, t / 32 * 100 + t % 32,
+           t % 8 + 10 * (t / 8 % 4) + 100 * (t / 32) + 1000 * (b % 3) + 10000 * (b / 3 % 2) + 100000 * (b / 6), 223});
     }
   check.equal(out.read(), want, "indices");
 }

@@ -60,6 +60,18 @@ HB_TEST(rows) {
   check.equal(out16.read(), doubled16, "bf16");
 }
 
+HB_KERNEL void clamp_counts(const int32_t* counts, int32_t* out) {
+  out[thread_x()] = live_count(counts + thread_x(), 10);
+  if (thread_x() == 0) out[5] = live_count(nullptr, 10);
+}
+
+HB_TEST(live_counts) {
+  const Array<int32_t> counts(std::vector<int32_t>{-3, 0, 7, 10, 11});
+  Array<int32_t> out(6);
+  check.ran(launch(check.stream(), clamp_counts, {1}, {5}, 0, counts.device(), out.device()));
+  check.equal(out.read(), {0, 0, 7, 10, 10, 10}, "clamped");
+}
+
 /// Copies a tail of every length from 0 to 16 bytes; the rest of the 16 becomes zeros.
 HB_KERNEL void copy_tails(const unsigned char* in, unsigned char* out) {
   HB_DYN_SMEM(raw);
