@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 
+#include "core/device_ring.h"
 #include "ops/backend.h"
 
 namespace hb {
@@ -14,6 +15,9 @@ namespace cuda {
 struct Device {
   void* stream = nullptr;  ///< a cudaStream_t; on the emulator a simt::Options, null for the usual ones
   int multiprocessors = 1;
+  int arch = 80;              ///< compute capability, 90 for 9.0
+  uint32_t* flags = nullptr;  ///< for raise() of cuda/flags.h
+  RingState* ring = nullptr;  ///< for `emit`
 };
 
 inline const Device& device(const OpContext& cx) { return *static_cast<const Device*>(cx.verbs); }
