@@ -7,7 +7,7 @@
 namespace hb::cuda {
 
 /// The word of a flag: the number of its bit.
-constexpr int word_of(Flag flag) {
+HB_HD constexpr int word_of(Flag flag) {
   int word = 0;
   for (uint32_t bits = flag; bits > 1; bits >>= 1) ++word;
   return word;
