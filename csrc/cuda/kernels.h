@@ -27,6 +27,9 @@ inline const Device& device(const OpContext& cx) { return *static_cast<const Dev
 HB_OPS(HB_DECLARE)
 #undef HB_DECLARE
 
+// Why an op cannot take these arguments, or null.
+const char* linear_limit(const Linear& a);
+
 /// True when all tensors that are there begin on a 16-byte boundary, as wide loads need.
 template <class... V>
 bool aligned16(const V&... tensors) {

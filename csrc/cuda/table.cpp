@@ -4,20 +4,31 @@ namespace hb {
 
 namespace {
 
+template <class X, const char* (*F)(const X&)>
+const char* supports_as(const void* args) {
+  return F(*static_cast<const X*>(args));
+}
+
 struct Table {
   Kernel kernels[kOpCount];
 };
 
-/// One line per op that this backend has; `W` lines also need scratch.
+/// One line per op that this backend has; `W` lines also need scratch, `S` lines cannot take all that the contract
+/// allows.
 constexpr Table make() {
   Table t{};
 #define HB_K(name, type) t.kernels[static_cast<int>(Op::name)] = {run_as<type, cuda::name##_cuda>, nullptr, nullptr}
 #define HB_W(name, type)                                                    \
   t.kernels[static_cast<int>(Op::name)] = {run_as<type, cuda::name##_cuda>, \
                                            workspace_as<type, cuda::name##_workspace>, nullptr}
+#define HB_S(name, type)                                                             \
+  t.kernels[static_cast<int>(Op::name)] = {run_as<type, cuda::name##_cuda>, nullptr, \
+                                           supports_as<type, cuda::name##_limit>}
   HB_K(rms_norm, RmsNorm);
+  HB_S(linear, Linear);
 #undef HB_K
 #undef HB_W
+#undef HB_S
   return t;
 }
 
