@@ -30,6 +30,11 @@ HB_OPS(HB_DECLARE)
 // Why an op cannot take these arguments, or null.
 const char* linear_limit(const Linear& a);
 
+// Scratch sizes of those that need some.
+size_t draft_topk_workspace(const DraftTopk& a, int workers);
+size_t sample_workspace(const Sample& a, int workers);
+size_t tree_build_workspace(const TreeBuild& a, int workers);
+
 /// True when all tensors that are there begin on a 16-byte boundary, as wide loads need.
 template <class... V>
 bool aligned16(const V&... tensors) {

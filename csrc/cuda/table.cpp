@@ -26,6 +26,10 @@ constexpr Table make() {
                                            supports_as<type, cuda::name##_limit>}
   HB_K(rms_norm, RmsNorm);
   HB_S(linear, Linear);
+  HB_W(draft_topk, DraftTopk);
+  HB_W(sample, Sample);
+  HB_W(tree_build, TreeBuild);
+  HB_K(tree_verify, TreeVerify);
 #undef HB_K
 #undef HB_W
 #undef HB_S

@@ -60,6 +60,12 @@ HB_DEVICE float log_f32(float v) { return logf(v); }
 HB_DEVICE float tanh_f32(float v) { return tanhf(v); }
 HB_DEVICE float sin_f32(float v) { return sinf(v); }
 HB_DEVICE float cos_f32(float v) { return cosf(v); }
+HB_DEVICE double exp_f64(double v) { return exp(v); }
+HB_DEVICE double log_f64(double v) { return log(v); }
+HB_DEVICE double sin_f64(double v) { return sin(v); }
+HB_DEVICE double cos_f64(double v) { return cos(v); }
+HB_DEVICE double pow_f64(double v, double power) { return pow(v, power); }
+HB_DEVICE double sqrt_f64(double v) { return sqrt(v); }
 
 // --- bf16 ---
 HB_DEVICE uint32_t pack_bf16(float low, float high) {
