@@ -52,13 +52,13 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   }
   if (clamped) *cx.flags |= kFlagIndexClamped;
 
-  // A unit is a key/value head and a block of (row, query head) pairs that share it.
+  // A unit is a key/value head and a block of (row, query head) pairs that share it; blocks are as equal as can be,
+  // since one pair alone takes nearly as long as four.
   const int64_t blocks = (pairs + kBlock - 1) / kBlock;
   parallel_for(cx, g * blocks, [&](int64_t unit, int worker) {
     char* mine = static_cast<char*>(cx.scratch) + worker * layout.bytes;
-    const int64_t group = unit / blocks,
-                  end = (unit % blocks + 1) * kBlock < pairs ? (unit % blocks + 1) * kBlock : pairs;
-    for (int64_t first = unit % blocks * kBlock; first < end;) {
+    const int64_t group = unit / blocks, block = unit % blocks, end = (block + 1) * pairs / blocks;
+    for (int64_t first = block * pairs / blocks; first < end;) {
       const int64_t seq = seq_of(first / per_group);
       AttentionRows rows{};
       int64_t visible[kBlock], own[2 * kBlock], longest = 0;

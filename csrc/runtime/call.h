@@ -26,7 +26,16 @@ class Call {
     int64_t offset;
   };
 
-  explicit Call(Op op) : op(op), contract(kContracts[static_cast<int>(op)]), args_((contract->struct_bytes + 7) / 8) {}
+  explicit Call(Op op) : op(op), contract(kContracts[static_cast<int>(op)]), args_((contract->struct_bytes + 7) / 8) {
+    if (!contract->live_dim) return;
+    const size_t length = std::strlen(contract->live_dim);
+    for (size_t i = 0; i < contract->operand_count; ++i) {
+      const Operand& o = contract->operands[i];
+      if (!std::strcmp(o.name, "rows")) rows_ = &o;
+      if (!counted_ && !std::strncmp(o.dims, contract->live_dim, length) && (o.dims[length] == ' ' || !o.dims[length]))
+        counted_ = &o;
+    }
+  }
 
   void* args() { return args_.data(); }
   const void* args() const { return args_.data(); }
@@ -41,6 +50,17 @@ class Call {
     return Status::success();
   }
 
+  /// Bytes, and the flops of the rows that are live now (weights move however many there are). Reads the count of rows,
+  /// so only where the host can.
+  Cost live_cost() const {
+    Cost cost = contract->cost(args());
+    if (!rows_ || !counted_ || !view_of(args(), *rows_)) return cost;
+    const int64_t n = view_of(args(), *counted_).dims[0];
+    if (n <= 0) return cost;
+    const double share = static_cast<double>(live_rows(view_of(args(), *rows_), n)) / static_cast<double>(n);
+    return {cost.flops * share, cost.bytes};
+  }
+
   Op op;
   const Contract* contract;
   std::vector<Reference> references;
@@ -49,6 +69,7 @@ class Call {
 
  private:
   std::vector<uint64_t> args_;
+  const Operand *rows_ = nullptr, *counted_ = nullptr;  ///< of the live dim
 };
 
 }  // namespace hb

@@ -10,8 +10,22 @@ constexpr std::chrono::milliseconds kLongestWait{50};
 /// While more work than this waits, records may wait too, for so long: waking a thread takes a tenth of a short step.
 constexpr size_t kQueueThatLasts = 2;
 constexpr int64_t kTellNs = 2000000;
-constexpr int kSpins = 2000;            ///< some 30 us
+/// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
+/// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
+/// end.
+constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000;
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
+
+/// Returns when `seen()` or when the time is over; gives the core to whoever else wants it.
+template <class F>
+void look_out(int64_t ns, F&& seen) {
+  if (seen()) return;
+  for (const int64_t until = now_ns() + ns; now_ns() < until; std::this_thread::yield())
+    for (int i = 0; i < 16; ++i) {
+      if (seen()) return;
+      pause();
+    }
+}
 
 Status cancelled() { return Status::fail(Code::CANCELLED, "the work was cancelled"); }
 
@@ -78,8 +92,14 @@ uint64_t Context::first_dropped() const {
 void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
   awaited_ = ticket, awaits_records_ = ring;
-  progress_.wait_for(lock, kLongestWait,
-                     [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; });
+  const auto over = [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; };
+  if (queue_.size() < kQueueThatLasts && !over()) {
+    const uint64_t told = tellings_.load(std::memory_order_acquire);
+    lock.unlock();
+    look_out(kWatchNs, [&] { return tellings_.load(std::memory_order_acquire) != told; });
+    lock.lock();
+  }
+  progress_.wait_for(lock, kLongestWait, over);
   nudged_ = false;
   awaited_ = UINT64_MAX, awaits_records_ = false;
 }
@@ -87,6 +107,7 @@ void Context::wait(uint64_t ticket, bool ring) {
 void Context::nudge() {
   std::lock_guard lock(mutex_);
   nudged_ = true;
+  ++tellings_;
   progress_.notify_all();
 }
 
@@ -130,7 +151,7 @@ void Context::execute() {
   for (uint64_t taken = 0;; ++taken) {
     Job job;
     // a host that answers at once has the next job here before this thread would have fallen asleep and woken up
-    for (int spin = 0; spin < kSpins && posted_.load(std::memory_order_acquire) == taken && !stop_; ++spin) pause();
+    look_out(kAwakeNs, [&] { return posted_.load(std::memory_order_acquire) != taken || stop_; });
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return !queue_.empty() || stop_; });
@@ -157,7 +178,7 @@ void Context::execute() {
       tell = completed_ >= awaited_;
       if (awaits_records_ && !records_.empty())
         tell = tell || queue_.size() <= kQueueThatLasts || now_ns() - told_ >= kTellNs;
-      if (tell) told_ = now_ns();
+      if (tell) told_ = now_ns(), ++tellings_;
     }
     if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
   }
@@ -179,6 +200,7 @@ void Context::close() {
   }
   std::lock_guard lock(mutex_);
   closed_ = true;
+  ++tellings_;
   progress_.notify_all();
 }
 

@@ -94,8 +94,9 @@ class Context {
   /// What the thread in wait() waits for: nobody is woken for less.
   uint64_t awaited_ = UINT64_MAX;
   bool awaits_records_ = false;
-  int64_t told_ = 0;                 ///< when it was last woken
-  std::atomic<uint64_t> posted_{0};  ///< newest_, for who looks without the lock
+  int64_t told_ = 0;                   ///< when it was last woken
+  std::atomic<uint64_t> tellings_{0};  ///< how often
+  std::atomic<uint64_t> posted_{0};    ///< newest_, for who looks without the lock
   std::atomic<bool> stop_{false}, closed_{false};
 };
 

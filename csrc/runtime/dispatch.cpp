@@ -61,7 +61,7 @@ Status Dispatcher::reserve(size_t bytes) {
 Status Dispatcher::run(const Call& call) {
   if (stopped_.load(std::memory_order_relaxed)) return Status::fail(Code::CANCELLED, "the work was cancelled");
   const Kernel* kernel = backend_.kernel(call.op);
-  const Cost cost = call.contract->cost(call.args());
+  const Cost cost = call.live_cost();
   const bool small = is_small(cost);
   OpContext cx;
   cx.parallel = small ? static_cast<Parallel*>(&serial_) : &pool_;

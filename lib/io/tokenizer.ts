@@ -125,7 +125,8 @@ export class Tokenizer {
  */
 export class StreamDecoder {
   readonly #tokenizer: Pick<Tokenizer, 'tokenBytes'>;
-  readonly #text = new TextDecoder('utf-8', { ignoreBOM: true });
+  /** Made at the first byte that is not ASCII: making one takes as long as choosing a token does. */
+  #text: InstanceType<typeof TextDecoder> | undefined;
 
   constructor(tokenizer: Pick<Tokenizer, 'tokenBytes'>) {
     this.#tokenizer = tokenizer;
@@ -136,14 +137,20 @@ export class StreamDecoder {
     let text = '';
     for (const id of ids) {
       const bytes = this.#tokenizer.tokenBytes(id);
-      if (bytes !== undefined) text += this.#text.decode(bytes, { stream: true });
+      if (bytes === undefined) continue;
+      if (!this.#text && bytes.every((byte) => byte < 128)) {
+        text += String.fromCharCode(...bytes);
+        continue;
+      }
+      this.#text ??= new TextDecoder('utf-8', { ignoreBOM: true });
+      text += this.#text.decode(bytes, { stream: true });
     }
     return text;
   }
 
   /** What was held back, as U+FFFD, at the end of a stream; the decoder can then be used for the next one. */
   flush(): string {
-    return this.#text.decode();
+    return this.#text?.decode() ?? '';
   }
 }
 

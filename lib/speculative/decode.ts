@@ -91,6 +91,8 @@ export class BatchDecoder {
   readonly #rounds: Rounds;
   readonly #onDevice: DeviceDrafts;
   #seats: (Seat<DecodeItem> | undefined)[] = [];
+  /** The last batch's steps have ended, and their records are gone. */
+  #settled: Promise<void> = Promise.resolve();
   readonly size: number;
 
   constructor(decoder: Decoder, size: number) {
@@ -122,7 +124,6 @@ export class BatchDecoder {
     this.#seats = seats;
     const onDevice = this.#onDevice;
     let [queued, seen, ticket] = [0, 0, 0];
-    let whole = false;
     /** The drafts of the round in flight. Such a round goes alone: what comes after it depends on what it gives. */
     let drafts: (Draft | undefined)[] | undefined;
     const start = performance.now();
@@ -171,12 +172,13 @@ export class BatchDecoder {
         if (fresh) this.#startDrafters(seats, times); // while the device is at work
       });
     try {
+      await this.#settled;
       cx.within(activity, () => {
         this.#state.reset();
         onDevice.reset();
       });
       queue();
-      while (queued > seen) {
+      while (queued > seen && seats.some((seat) => seat)) {
         const results = await rounds.receive(ticket);
         if (results.length === 0) {
           await cx.sync(activity);
@@ -193,13 +195,16 @@ export class BatchDecoder {
         drafts = undefined;
         queue(); // the device goes on while the consumer looks at what it has
         for (const round of news) if (round.length > 0) yield round;
-        if (queued === seen) queue(); // the consumer may have ended items
+        // the consumer may have ended items, or made room for more
+        if (queued === seen || !seats.some((seat) => seat)) queue();
       }
-      whole = true;
     } finally {
       this.#seats = [];
-      if (!whole) activity.cancel();
-      await rounds.drain(ticket);
+      // steps that were queued ahead of the end have nothing to do: whoever waits for the answer need not wait for them
+      const ended = !seats.some((seat) => seat);
+      activity.cancel();
+      this.#settled = rounds.drain(ticket).catch(() => {});
+      if (!ended) await this.#settled;
     }
   }
 

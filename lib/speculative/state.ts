@@ -82,8 +82,12 @@ export class DecodeState {
   /** [B] the budget of a plain step. */
   readonly single: Tensor<'i32'>;
   readonly #tablePages: number;
-  /** The integers that a host drafter writes, in one tensor, so that they are one write. */
+  /** What is written together lies together: what a host drafter writes, and what a sequence starts with. */
   readonly #draft: Tensor<'i32'>;
+  readonly #ints: Tensor<'i32'>;
+  readonly #floats: Tensor<'f32'>;
+  /** What goes to `#draft`: a write copies. */
+  readonly #words: Int32Array;
   readonly #made: Tensor[] = [];
   /** Views of one row, made when first needed. */
   readonly #rows = new Map<string, Tensor<DType>>();
@@ -95,34 +99,35 @@ export class DecodeState {
       this.#made.push(tensor);
       return tensor;
     };
-    const ints = (...shape: number[]) => keep(cx.zeros('i32', shape));
-    const floats = (...shape: number[]) => keep(cx.zeros('f32', shape));
-    this.tokens = ints(size);
-    this.positions = ints(size);
-    this.slots = ints(size);
-    this.output = ints(size);
-    this.finished = ints(size);
-    this.limit = ints(size);
-    this.capacity = ints(size);
-    this.stop = ints(size, STOP_TOKENS);
-    this.pageTable = ints(size, tablePages);
-    this.history = ints(size, maxPositions);
-    this.temperature = floats(size);
-    this.topK = ints(size);
-    this.topP = floats(size);
-    this.minP = floats(size);
-    this.penalty = floats(size);
-    this.seed = ints(size, 2);
+    /** Tensors [size, columns] that lie one behind the other in one. */
+    const block = <D extends 'i32' | 'f32'>(dtype: D, columns: readonly number[]) => {
+      const whole = keep(cx.zeros(dtype, [size * columns.reduce((sum, n) => sum + n, 0)]));
+      let at = 0;
+      const parts = columns.map((n) => {
+        const part = keep(whole.rows(at, at + size * n));
+        at += size * n;
+        return n === 1 ? part : keep(part.reshape([size, n]));
+      });
+      return { whole, parts };
+    };
     const c = MAX_DRAFTED;
-    this.#draft = ints(size * (2 * c + 2));
-    const part = (start: number, length: number) => keep(this.#draft.rows(start, start + length));
-    this.candidateTokens = keep(part(0, size * c).reshape([size, c]));
-    this.candidateParents = keep(part(size * c, size * c).reshape([size, c]));
-    this.candidateCount = part(2 * size * c, size);
-    this.budget = part(2 * size * c + size, size);
-    this.candidateLogs = floats(size, c);
-    this.single = ints(size).write(Int32Array.from({ length: size }, () => 1));
-    this.candidateValues = floats(size, c).write(Float32Array.from({ length: size * c }, (_, i) => -(i % c)));
+    const draft = block('i32', [c, c, 1, 1]);
+    this.#draft = draft.whole;
+    this.#words = new Int32Array(this.#draft.elements);
+    [this.candidateTokens, this.candidateParents, this.candidateCount, this.budget] = draft.parts as Four<'i32'>;
+    this.candidateValues = keep(cx.zeros('f32', [size, c]));
+    this.candidateValues.write(Float32Array.from({ length: size * c }, (_, i) => -(i % c)));
+    const ints = block('i32', [1, 1, 1, 1, 1, 1, STOP_TOKENS, tablePages, 1, 2, 1]);
+    this.#ints = ints.whole;
+    [this.tokens, this.positions, this.slots, this.output] = ints.parts as Four<'i32'>;
+    [this.limit, this.capacity, this.stop, this.pageTable] = ints.parts.slice(4) as Four<'i32'>;
+    [this.topK, this.seed, this.finished] = ints.parts.slice(8) as Four<'i32'>;
+    const floats = block('f32', [1, 1, 1, 1]);
+    this.#floats = floats.whole;
+    [this.temperature, this.topP, this.minP, this.penalty] = floats.parts as Four<'f32'>;
+    this.history = keep(cx.zeros('i32', [size, maxPositions]));
+    this.candidateLogs = keep(cx.zeros('f32', [size, c]));
+    this.single = keep(cx.zeros('i32', [size])).write(Int32Array.from({ length: size }, () => 1));
     this.reset();
   }
 
@@ -134,23 +139,38 @@ export class DecodeState {
 
   /** Points row `b`, whose sequence has finished, at another one. In queue order. */
   start(b: number, { sequence, first, limit, stop, sampling }: DecodeStart): void {
+    const { size } = this;
     const pages = new Int32Array(this.#tablePages);
     pages.set(sequence.pages);
-    this.#row('tokens', b).write([first]);
-    this.#row('positions', b).write([sequence.position]);
-    this.#row('slots', b).write([sequence.length]);
-    this.#row('output', b).clear();
-    this.#row('limit', b).write([limit]);
-    this.#row('capacity', b).write([sequence.pages.length * PAGE_SLOTS]);
-    this.#row('stop', b).write(Array.from({ length: STOP_TOKENS }, (_, i) => stop[i] ?? -1));
-    this.#row('pageTable', b).write(pages);
-    this.#row('temperature', b).write([sampling.temperature]);
-    this.#row('topK', b).write([sampling.topK]);
-    this.#row('topP', b).write([sampling.topP]);
-    this.#row('minP', b).write([sampling.minP]);
-    this.#row('penalty', b).write([sampling.repetitionPenalty]);
-    this.#row('seed', b).write(seedWords(sampling.seed));
-    this.#row('finished', b).clear();
+    const stops = Array.from({ length: STOP_TOKENS }, (_, i) => stop[i] ?? -1);
+    const ints: [RowName, ArrayLike<number>][] = [
+      ['tokens', [first]],
+      ['positions', [sequence.position]],
+      ['slots', [sequence.length]],
+      ['output', [0]],
+      ['limit', [limit]],
+      ['capacity', [sequence.pages.length * PAGE_SLOTS]],
+      ['stop', stops],
+      ['pageTable', pages],
+      ['topK', [sampling.topK]],
+      ['seed', seedWords(sampling.seed)],
+      ['finished', [0]],
+    ];
+    const { temperature, topP, minP, repetitionPenalty } = sampling;
+    const floats: [RowName, number][] = [
+      ['temperature', temperature],
+      ['topP', topP],
+      ['minP', minP],
+      ['penalty', repetitionPenalty],
+    ];
+    if (size === 1) {
+      // the whole of it, in the order in which it lies there
+      this.#ints.write(ints.flatMap(([, values]) => Array.from(values)));
+      this.#floats.write(floats.map(([, value]) => value));
+      return;
+    }
+    for (const [name, value] of floats) this.#row(name, b).write([value]);
+    for (const [name, values] of ints) this.#row(name, b).write(Array.from(values));
   }
 
   /** Ends the answer of row `b` with its next token. In queue order. */
@@ -168,7 +188,7 @@ export class DecodeState {
   propose(drafts: readonly (Draft | undefined)[], onDevice?: readonly (number | undefined)[]): void {
     const { size } = this;
     const c = MAX_DRAFTED;
-    const words = new Int32Array(size * (2 * c + 2));
+    const words = this.#words.fill(0);
     const logs = onDevice && drafts.some((draft) => draft) ? new Float32Array(size * c) : undefined;
     onDevice?.forEach((nodes, b) => {
       words[2 * size * c + size + b] = (nodes ?? 0) + 1;
@@ -206,6 +226,8 @@ export class DecodeState {
     return row as DecodeState[K];
   }
 }
+
+type Four<D extends DType> = [Tensor<D>, Tensor<D>, Tensor<D>, Tensor<D>];
 
 type RowName =
   | 'tokens'

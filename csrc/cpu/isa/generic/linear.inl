@@ -128,6 +128,34 @@ static inline LinearTile one_panel(const LinearTile& t, int panel) {
   return one;
 }
 
+#ifdef HB_BLOCKED_DOT
+/// Rows that two tiles of at most 8 rows x 2 panels hold, and fewer passes over the weight do than with tiles of 4 panels.
+static inline int in_pairs(const LinearTile& t) {
+  return t.dot && t.panels == 4 && ((t.rows > 6 && t.rows <= 8) || (t.rows > 12 && t.rows <= 16));
+}
+
+static inline void tile_pair(const LinearTile& t, int64_t row, int64_t rows) {
+  switch (rows) {
+    case 6: return tile_dot<6, 2>(t, row, 0);
+    case 7: return tile_dot<7, 2>(t, row, 0);
+    default: return tile_dot<8, 2>(t, row, 0);
+  }
+}
+
+/// Up to 8 rows in one pass over a pair of panels: the weight streams while all of the products are at work. Of two tiles of four rows
+/// the first would wait for memory and the second would leave it idle.
+static void pair_rows(const LinearTile& tile) {
+  LinearTile t = tile;
+  const int64_t first = t.rows > 8 ? (t.rows + 1) / 2 : t.rows;
+  for (int pair = 0; pair < 4; pair += 2) {
+    t.panel[0] = tile.panel[pair], t.panel[1] = tile.panel[pair + 1];
+    t.out = tile.out + pair * 16;
+    tile_pair(t, 0, first);
+    if (first < t.rows) tile_pair(t, first, t.rows - first);
+  }
+}
+#endif
+
 /// Columns of four bf16 panels that take 16 KiB: a block and the next one stay in the first-level cache.
 static constexpr int64_t kBlockColumns = 128;
 
@@ -139,6 +167,7 @@ static void linear_tile(const LinearTile& tile) {
 #ifdef HB_BLOCKED_DOT
   // Several tiles of rows: by blocks of K that stay in the first-level cache, so that the weight streams from memory once, while
   // the products hide behind it. The chain over K goes on where it stopped.
+  if (in_pairs(t)) return pair_rows(t);
   if (t.dot && t.panels == 4 && t.rows > HB_TILE_ROWS) {
     const int64_t k = t.k;
     for (int64_t start = 0; start < k; start += kBlockColumns) {
