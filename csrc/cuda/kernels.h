@@ -29,6 +29,7 @@ HB_OPS(HB_DECLARE)
 
 // Why an op cannot take these arguments, or null.
 const char* linear_limit(const Linear& a);
+const char* conv2d_limit(const Conv2d& a);
 
 // Scratch sizes of those that need some.
 size_t draft_topk_workspace(const DraftTopk& a, int workers);

@@ -12,7 +12,7 @@ struct MatrixRows {
   template <class S, int kThreads>
   struct Source : MatrixSource<S, kThreads> {
     HB_DEVICE void begin(const MatrixRows&, const Product& p, const Place& at) {
-      MatrixSource<S, kThreads>::begin(p.x, at.row, p.k);
+      MatrixSource<S, kThreads>::begin(p.x, at.row, p.k, p.k);
     }
   };
 };
@@ -31,6 +31,7 @@ Product product_of(const Linear& a) {
   p.n = static_cast<int>(a.x.dims[0]);
   p.k = static_cast<int>(a.x.dims[1]);
   p.columns = static_cast<int>(a.out.dims[1]);
+  p.weight_stride = stride_of(a.weight);
   p.activation = static_cast<int>(a.activation);
   p.bias_bf16 = a.bias && is_bf16(a.bias);
   p.out_bf16 = is_bf16(a.out);
@@ -64,16 +65,15 @@ Status launch_mma(const OpContext& cx, const Product& p, bool wide) {
 }  // namespace
 
 const char* linear_limit(const Linear& a) {
-  if (a.weight.layout != Layout::plain) return "weights of this backend are plain, this one is packed";
-  if (!sizes_fit(a.x.dims[0], a.weight.dims[0], a.x.dims[1])) return kTooLarge;
-  return nullptr;
+  return sizes_fit(a.x.dims[0], a.weight.dims[0], stride_of(a.weight)) ? nullptr : kTooLarge;
 }
 
 Status linear_cuda(const OpContext& cx, const Linear& a) {
   const Product p = product_of(a);
   if (p.n == 0 || p.columns == 0) return Status::success();
   const bool both = is_bf16(a.x) && is_bf16(a.weight), either = is_bf16(a.x) || is_bf16(a.weight);
-  const bool wide = p.k % (either ? 8 : 4) == 0 && aligned16(a.x, a.weight, a.weight_gen);
+  const int chunk = either ? 8 : 4;
+  const bool wide = p.k % chunk == 0 && aligned16(a.x, a.weight, a.weight_gen);
   if (both) return launch_mma(cx, p, wide);
   return with_types(a.x, a.weight, [&](auto* x, auto* w) {
     using X = std::remove_reference_t<decltype(*x)>;

@@ -30,6 +30,7 @@ constexpr Table make() {
   HB_W(sample, Sample);
   HB_W(tree_build, TreeBuild);
   HB_K(tree_verify, TreeVerify);
+  HB_S(conv2d, Conv2d);
 #undef HB_K
 #undef HB_W
 #undef HB_S

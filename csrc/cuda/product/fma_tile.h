@@ -83,5 +83,7 @@ template <class X, class W>
 using Fma64x64 = FmaTile<X, W, 2, 2, 4, 8, 32, 3, 2>;
 // 256 products per 16 loads of 16 bytes: bound by products.
 using Fma128x128 = FmaTile<float, float, 2, 4, 8, 8, 16, 4, 2>;
+/// For few features: the last layer of a decoder makes 3 channels.
+using Fma8x128 = FmaTile<float, float, 1, 4, 1, 8, 32, 3, 4>;
 
 }  // namespace hb::cuda

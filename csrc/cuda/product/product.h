@@ -17,8 +17,8 @@ struct Product {
   const int32_t *rows, *split;
   const void* residual;
   void* out;
-  int n, k, columns;
-  int activation;  ///< enum Activation
+  int n, k, columns, weight_stride;  ///< stride: elements from row to row of a weight
+  int activation;                    ///< enum Activation
   int row_tiles, column_tiles;
   bool bias_bf16, out_bf16, wide_out;
 
@@ -76,19 +76,19 @@ struct Share {
   static HB_DEVICE int chunk() { return static_cast<int>(thread_x()) % S::kChunks; }
 };
 
-/// Rows of a row-major matrix of k columns.
+/// Rows of a row-major matrix: k columns, `stride` elements from row to row.
 template <class S, int kThreads>
 struct MatrixSource {
   using T = typename S::Element;
   const T* first;                           ///< row `origin`
   int offset[Share<S, kThreads>::kPasses];  ///< elements from there; negative: zeros
-  int origin, k, column;
+  int origin, k, stride, column;
 
-  HB_DEVICE void begin(const void* matrix, int origin_, int k_) {
-    origin = origin_, k = k_;
-    first = static_cast<const T*>(matrix) + int64_t{origin} * k;
+  HB_DEVICE void begin(const void* matrix, int origin_, int k_, int stride_) {
+    origin = origin_, k = k_, stride = stride_;
+    first = static_cast<const T*>(matrix) + int64_t{origin} * stride;
   }
-  HB_DEVICE void set(int pass, int row, bool there) { offset[pass] = there ? (row - origin) * k : -1; }
+  HB_DEVICE void set(int pass, int row, bool there) { offset[pass] = there ? (row - origin) * stride : -1; }
   HB_DEVICE void move_to(int to) { column = to; }
   HB_DEVICE const T* at(int pass) const {
     return offset[pass] >= 0 && column < k ? first + offset[pass] + column : nullptr;
@@ -217,7 +217,7 @@ HB_KERNEL void HB_BOUNDS(Tile::kThreads, Tile::kBlocks) product_kernel(Product p
   HB_DYN_SMEM(raw);
 
   MatrixSource<W, kThreads> w;
-  w.begin(p.weight[at.expert], at.column, p.k);
+  w.begin(p.weight[at.expert], at.column, p.k, p.weight_stride);
   HB_UNROLL
   for (int pass = 0; pass < Share<W, kThreads>::kPasses; ++pass) {
     int feature = Share<W, kThreads>::row(pass), first = 0;
@@ -274,6 +274,12 @@ inline bool sizes_fit(int64_t rows, int64_t features, int64_t k) {
          (rows / 8 + 2) * (features / 8 + 1) < kMost;
 }
 inline constexpr const char* kTooLarge = "a matrix of 2^31 elements or more";
+
+/// A packed weight of this backend is row-major, too, each row padded as `packed_columns` says.
+inline int stride_of(const TensorView& weight) {
+  const int64_t k = weight.dims[1];
+  return static_cast<int>(weight.layout == Layout::packed ? packed_columns(k, weight.dtype) : k);
+}
 
 /// Blocks that a product takes with this tile.
 template <class Tile>
