@@ -33,6 +33,7 @@ const char* conv2d_limit(const Conv2d& a);
 
 // Scratch sizes of those that need some.
 size_t draft_topk_workspace(const DraftTopk& a, int workers);
+size_t guided_update_workspace(const GuidedUpdate& a, int workers);
 size_t sample_workspace(const Sample& a, int workers);
 size_t tree_build_workspace(const TreeBuild& a, int workers);
 

@@ -27,7 +27,12 @@ constexpr Table make() {
   HB_K(rms_norm, RmsNorm);
   HB_S(linear, Linear);
   HB_W(draft_topk, DraftTopk);
+  HB_W(guided_update, GuidedUpdate);
+  HB_K(penalize, Penalize);
+  HB_K(philox_normal, PhiloxNormal);
+  HB_K(rope_table, RopeTable);
   HB_W(sample, Sample);
+  HB_K(time_embedding, TimeEmbedding);
   HB_W(tree_build, TreeBuild);
   HB_K(tree_verify, TreeVerify);
   HB_S(conv2d, Conv2d);
