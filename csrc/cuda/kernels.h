@@ -30,10 +30,12 @@ HB_OPS(HB_DECLARE)
 // Why an op cannot take these arguments, or null.
 const char* linear_limit(const Linear& a);
 const char* conv2d_limit(const Conv2d& a);
+const char* paged_attention_limit(const PagedAttention& a);
 
 // Scratch sizes of those that need some.
 size_t draft_topk_workspace(const DraftTopk& a, int workers);
 size_t guided_update_workspace(const GuidedUpdate& a, int workers);
+size_t paged_attention_workspace(const PagedAttention& a, int workers);
 size_t sample_workspace(const Sample& a, int workers);
 size_t tree_build_workspace(const TreeBuild& a, int workers);
 

@@ -24,6 +24,10 @@ constexpr Table make() {
 #define HB_S(name, type)                                                             \
   t.kernels[static_cast<int>(Op::name)] = {run_as<type, cuda::name##_cuda>, nullptr, \
                                            supports_as<type, cuda::name##_limit>}
+#define HB_WS(name, type)                                                              \
+  t.kernels[static_cast<int>(Op::name)] = {run_as<type, cuda::name##_cuda>,            \
+                                           workspace_as<type, cuda::name##_workspace>, \
+                                           supports_as<type, cuda::name##_limit>}
   HB_K(rms_norm, RmsNorm);
   HB_S(linear, Linear);
   HB_W(draft_topk, DraftTopk);
@@ -31,6 +35,7 @@ constexpr Table make() {
   HB_K(penalize, Penalize);
   HB_K(philox_normal, PhiloxNormal);
   HB_K(rope_table, RopeTable);
+  HB_WS(paged_attention, PagedAttention);
   HB_W(sample, Sample);
   HB_K(time_embedding, TimeEmbedding);
   HB_W(tree_build, TreeBuild);
@@ -39,6 +44,7 @@ constexpr Table make() {
 #undef HB_K
 #undef HB_W
 #undef HB_S
+#undef HB_WS
   return t;
 }
 

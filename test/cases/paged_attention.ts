@@ -302,5 +302,6 @@ export const cases: OpCases = {
     }
     return { out: { shape: [n, h, d], data: out } };
   },
-  tolerance: { f32: 1e-5, bf16: 4e-3 },
+  // bf16: half a step of the output, and on tensor cores weights that are rounded before they meet the values
+  tolerance: { f32: 1e-5, bf16: 8e-3 },
 };

@@ -11,6 +11,7 @@
 #define HB_DEVICE inline
 #define HB_BOUNDS(threads, blocks)
 #define HB_UNROLL
+#define HB_ROLLED
 #define HB_DYN_SMEM(name) unsigned char* const name = ::hb::simt::shared_memory()
 
 // The place that reports name: where the primitive was called.

@@ -5,6 +5,7 @@
 #define HB_DEVICE __device__ __forceinline__
 #define HB_BOUNDS(threads, blocks) __launch_bounds__(threads, blocks)
 #define HB_UNROLL _Pragma("unroll")
+#define HB_ROLLED _Pragma("unroll 1")
 #define HB_AND_SITE
 #define HB_PASS_SITE
 #define HB_DYN_SMEM(name)                                             \

@@ -6,6 +6,7 @@
 //   HB_KERNEL, HB_DEVICE       a kernel; a function that kernels call
 //   HB_BOUNDS(threads, blocks) after the parameters' void: largest block, blocks per multiprocessor wanted
 //   HB_UNROLL                  before a loop whose trip count is known: unroll it all
+//   HB_ROLLED                  before a loop that should not be unrolled: it is rare, and registers are scarce
 //   HB_DYN_SMEM(name)          declares `unsigned char* name`, the block's dynamic shared memory
 #include <cstdint>
 
