@@ -6,6 +6,7 @@ import { median, ratioOfMedians } from './arithmetic.js';
 import { outsideForwardShare, saving } from './denoise.js';
 import { interleave } from './harness.js';
 import { PreparedOp, rotationOf } from './op-row.js';
+import { roundRows } from './rounds.js';
 import { casesOf } from './rows.js';
 import { outsideShare, withModel } from './steps.js';
 
@@ -31,6 +32,10 @@ export const FORWARD_LIMIT = 0.03;
 /** Of the ratio of evaluations, what the times of many guided ones to six unguided ones must keep. */
 export const SAVING_LIMIT = 0.84;
 const SAVING_ROUNDS = 5;
+
+/** Share of a round's op time that may go to the tree itself. */
+export const BOOKKEEPING_LIMIT = 0.05;
+const ROUND_SAMPLES = 15;
 
 /** A figure beside its limit. */
 export const judge = (
@@ -96,6 +101,27 @@ export async function outsideGates(options: ContextOptions): Promise<Gate[]> {
         const share = await outsideShare(model, name);
         gates.push(
           judge(`time outside ops, ${name}, ${dtype}`, share, OUTSIDE_LIMIT, 'of the executor, first op to last op'),
+        );
+      }
+    });
+  }
+  return gates;
+}
+
+/** What a speculative round costs beside the model and the choice of tokens, for trees that pay and for the largest. */
+export async function roundGates(options: ContextOptions): Promise<Gate[]> {
+  const gates: Gate[] = [];
+  for (const dtype of ['f32', 'bf16'] as const) {
+    await withModel(options, dtype, async (model) => {
+      for (const { nodes, bookkeeping, opSeconds, tokens } of await roundRows(model, ROUND_SAMPLES)) {
+        if (nodes !== 8 && nodes !== 128) continue;
+        gates.push(
+          judge(
+            `build, verify, commit and emit, ${nodes} nodes, ${dtype}`,
+            bookkeeping,
+            BOOKKEEPING_LIMIT,
+            `of ${(opSeconds * 1e6).toFixed(0)} us in ops of a round that gives ${tokens} tokens`,
+          ),
         );
       }
     });

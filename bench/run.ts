@@ -7,11 +7,12 @@ import { measureRoofline } from '../lib/profile/roofline.js';
 import { formatTable } from '../lib/profile/table.js';
 import { Context, type ContextOptions } from '../lib/tensor/context.js';
 import { median } from './arithmetic.js';
-import { denoiseGates, type Gate, gateLine, outsideGates, rowsGate } from './gates.js';
+import { denoiseGates, type Gate, gateLine, outsideGates, roundGates, rowsGate } from './gates.js';
 import { FULL, QUICK } from './harness.js';
 import { describeMachine, machineLine, rooflineLines } from './machine.js';
 import { measureOp, measureQueue } from './op-row.js';
 import { digits, type Measured, measured, table } from './report.js';
+import { roundRows, roundTable } from './rounds.js';
 import { benchCases, casesOf, isStep, listRows, names } from './rows.js';
 import { speculationRows, speculationTable } from './speculate.js';
 import { measureStep, withModel } from './steps.js';
@@ -140,6 +141,10 @@ async function speculation(
   for (const dtype of ['f32', 'bf16'] as const) {
     const bagel = await Bagel.load(undefined, { ...where, dtype, cacheTokens: 8192 });
     try {
+      const sizes = await roundRows(bagel.model, 5 * rounds);
+      say(`\n${dtype}, one round by the size of its tree`);
+      say(formatTable(roundTable(sizes)));
+      for (const row of sizes) json('round', { dtype, ...row });
       for (const { set, arms } of await speculationRows(bagel, rounds)) {
         say(`\n${dtype}, ${set}`);
         say(formatTable(speculationTable(arms)));
@@ -158,6 +163,8 @@ async function check(cx: Context, where: ContextOptions, json: (kind: string, va
   const gates: Gate[] = [await rowsGate(cx, roofline, os.freemem())];
   progress('time outside ops');
   gates.push(...(await outsideGates(where)));
+  progress('rounds');
+  gates.push(...(await roundGates(where)));
   progress('denoising');
   gates.push(...(await denoiseGates(where)));
   progress('');

@@ -29,7 +29,7 @@ export interface StepResult {
 const CONTEXT = 64;
 const DECODE_STEPS = 32;
 const DENOISE_STEPS = 8;
-const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
+export const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
 /** Profiles of a step; their median counts. */
 const ROUNDS = 5;
 

@@ -1,0 +1,126 @@
+// Rounds of the bundled model by the size of their trees, beside plain steps: what one costs, and how much of it is bookkeeping.
+import type { Sequence } from '../lib/cache/pages.js';
+import type { BagelModel } from '../lib/models/bagel/model.js';
+import { type RoundOptions, Rounds } from '../lib/speculative/round.js';
+import { DecodeState } from '../lib/speculative/state.js';
+import { DraftTree, MAX_DRAFTED } from '../lib/speculative/tree.js';
+import { median } from './arithmetic.js';
+import { filled } from './denoise.js';
+import { GREEDY } from './steps.js';
+
+export interface RoundRow {
+  /** Verified nodes, the root included; 1: a plain step. */
+  nodes: number;
+  /** Tokens that a round gave. */
+  tokens: number;
+  /** Seconds from the queueing of a round to its event. */
+  seconds: number;
+  /** Of that, in ops. */
+  opSeconds: number;
+  /** Of the ops' time, in building the tree, verifying it, committing its path and telling the host. */
+  bookkeeping: number;
+}
+
+/** What a round does besides running the model and choosing tokens. */
+const BOOKKEEPING = new Set(['tree_build', 'tree_verify', 'kv_commit', 'emit']);
+const SIZES = [1, 2, 4, 8, 16, 32, 64, MAX_DRAFTED + 1];
+const CONTEXT = 64;
+const OPTIONS: RoundOptions = { traced: false, penalized: false };
+
+/** The model's own continuation after `CONTEXT` tokens, a token per plain step. */
+async function continuation(model: BagelModel, state: DecodeState, rounds: Rounds, sequence: Sequence) {
+  const tokens: number[] = [];
+  state.start(0, { sequence, first: 1, limit: 2 * MAX_DRAFTED, stop: [], sampling: GREEDY });
+  while (tokens.length < MAX_DRAFTED) {
+    const results = await rounds.receive(rounds.run(1, OPTIONS));
+    for (const { events } of results) tokens.push(...(events[0]?.tokens ?? []));
+  }
+  await model.cx.sync();
+  return tokens;
+}
+
+/** Right tokens, each behind a wrong sibling that looks better: half of the nodes are accepted, and all of those have to move. */
+function halfRight(right: readonly number[], nodes: number, vocabulary: number): DraftTree {
+  const tokens: number[] = [];
+  const parents: number[] = [];
+  const values: number[] = [];
+  for (let parent = -1, depth = 0; tokens.length < nodes; depth++) {
+    const token = right[depth] as number;
+    const found = nodes - tokens.length > 1 ? [(token + 1) % vocabulary, token] : [token];
+    for (const [i, t] of found.entries()) {
+      tokens.push(t);
+      parents.push(parent);
+      values.push(-(2 * depth + i + 1) / 100);
+    }
+    parent = tokens.length - 1;
+  }
+  return new DraftTree({ tokens, parents, values }, vocabulary);
+}
+
+/** Rounds of each size in turns; medians of `samples`. */
+export async function roundRows(model: BagelModel, samples: number): Promise<RoundRow[]> {
+  const { cx } = model;
+  const state = new DecodeState(model, 1);
+  const rounds = new Rounds(model, state);
+  const sequence = filled(model, CONTEXT);
+  model.reserve(sequence, 2 * MAX_DRAFTED + 8);
+  try {
+    const right = await continuation(model, state, rounds, sequence);
+    const measured = SIZES.map((nodes) => ({
+      nodes,
+      tree: nodes > 1 ? halfRight(right, nodes - 1, model.vocabulary) : undefined,
+      tokens: 0,
+      seconds: [] as number[],
+      opSeconds: [] as number[],
+      bookkeeping: [] as number[],
+    }));
+    for (let sample = -2; sample < samples; sample++) {
+      for (const row of measured) {
+        // to warm up, for its time, to look inside
+        for (const turn of ['warm', 'warm', 'warm', 'timed', 'profiled'] as const) {
+          state.start(0, { sequence, first: 1, limit: 2 * MAX_DRAFTED, stop: [], sampling: GREEDY });
+          if (turn === 'profiled') cx.profileStart();
+          const start = performance.now();
+          if (row.tree) state.propose([{ tree: row.tree, nodes: row.nodes - 1 }]);
+          const [result] = await rounds.receive(rounds.run(row.nodes, OPTIONS));
+          const seconds = (performance.now() - start) / 1e3;
+          row.tokens = result?.events[0]?.tokens.length ?? 0;
+          if (turn === 'timed' && sample >= 0) row.seconds.push(seconds);
+          if (turn !== 'profiled') continue;
+          const events = cx.profileStop().filter(({ op }) => op !== '');
+          const time = (list: typeof events) => list.reduce((sum, e) => sum + (e.endNs - e.startNs) / 1e9, 0);
+          if (sample < 0) continue;
+          row.opSeconds.push(time(events));
+          row.bookkeeping.push(time(events.filter(({ op }) => BOOKKEEPING.has(op))) / time(events));
+        }
+      }
+    }
+    return measured.map(({ nodes, tokens, seconds, opSeconds, bookkeeping }) => ({
+      nodes,
+      tokens,
+      seconds: median(seconds),
+      opSeconds: median(opSeconds),
+      bookkeeping: median(bookkeeping),
+    }));
+  } finally {
+    rounds.dispose();
+    state.dispose();
+    sequence.release();
+  }
+}
+
+/** The rows as cells, the head first. */
+export function roundTable(rows: readonly RoundRow[]): string[][] {
+  const plain = rows[0]?.opSeconds ?? Number.NaN;
+  return [
+    ['nodes', 'us of a round', 'us in ops', 'plain steps', 'build, verify, commit, emit', 'tokens'],
+    ...rows.map((row) => [
+      `${row.nodes}`,
+      (row.seconds * 1e6).toFixed(0),
+      (row.opSeconds * 1e6).toFixed(0),
+      (row.opSeconds / plain).toFixed(2),
+      `${(100 * row.bookkeeping).toFixed(1)}%`,
+      `${row.tokens}`,
+    ]),
+  ];
+}
