@@ -24,7 +24,7 @@ const MEASURED_CONTEXT = 128;
  * few cores cost more, where the products, not the weights' way from memory, take the time.
  */
 const AUTO_NODES = 8;
-const AUTO_STEPS = 2.5;
+const AUTO_STEPS = 2;
 
 /** Nodes of a tree while nothing is measured. */
 const UNMEASURED_NODES = 8;
