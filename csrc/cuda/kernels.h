@@ -33,6 +33,7 @@ const char* conv2d_limit(const Conv2d& a);
 const char* paged_attention_limit(const PagedAttention& a);
 
 // Scratch sizes of those that need some.
+size_t draft_expand_workspace(const DraftExpand& a, int workers);
 size_t draft_topk_workspace(const DraftTopk& a, int workers);
 size_t guided_update_workspace(const GuidedUpdate& a, int workers);
 size_t paged_attention_workspace(const PagedAttention& a, int workers);

@@ -30,6 +30,8 @@ constexpr Table make() {
                                            supports_as<type, cuda::name##_limit>}
   HB_K(rms_norm, RmsNorm);
   HB_S(linear, Linear);
+  HB_W(draft_expand, DraftExpand);
+  HB_K(draft_extend, DraftExtend);
   HB_W(draft_topk, DraftTopk);
   HB_W(guided_update, GuidedUpdate);
   HB_K(penalize, Penalize);
