@@ -69,7 +69,8 @@ struct MmaTile {
 using Mma16x8 = MmaTile<1, 1, 1, 1, 12, 1>;
 using Mma32x16 = MmaTile<2, 1, 1, 2, 8, 1>;
 using Mma32x32 = MmaTile<2, 1, 1, 4, 6, 1>;
-using Mma64x64 = MmaTile<2, 2, 2, 4, 4, 2>;
+// 3584 outputs are 56 blocks, 80 KB under way in each.
+using Mma64x64 = MmaTile<2, 2, 2, 4, 6, 2>;
 // 16 products per 6 loads of fragments.
 using Mma128x128 = MmaTile<2, 4, 4, 4, 3, 1>;
 // For shapes whose rows are not aligned to 16 bytes: element by element.

@@ -237,8 +237,8 @@ HB_KERNEL void HB_BOUNDS(Tile::kThreads, Tile::kBlocks) product_kernel(Product p
   const auto stage = [&](int step, int slot) {
     if (step < steps) {
       unsigned char* const to = raw + slot * kBytes;
-      stage_rows<W, kThreads, kWide>(to, w, step * Tile::kDepth, p.out);
-      stage_rows<X, kThreads, kWide>(to + W::kBytes, x, step * Tile::kDepth, p.out);
+      stage_rows<W, kThreads, kWide>(to, w, step * Tile::kDepth, p.x);
+      stage_rows<X, kThreads, kWide>(to + W::kBytes, x, step * Tile::kDepth, p.x);
     }
     cp_async_commit();
   };
