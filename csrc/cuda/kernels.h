@@ -31,6 +31,7 @@ HB_OPS(HB_DECLARE)
 const char* linear_limit(const Linear& a);
 const char* conv2d_limit(const Conv2d& a);
 const char* paged_attention_limit(const PagedAttention& a);
+const char* qk_norm_rope_append_limit(const QkNormRopeAppend& a);
 
 // Scratch sizes of those that need some.
 size_t draft_expand_workspace(const DraftExpand& a, int workers);

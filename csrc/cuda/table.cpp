@@ -38,6 +38,8 @@ constexpr Table make() {
   HB_K(philox_normal, PhiloxNormal);
   HB_K(rope_table, RopeTable);
   HB_WS(paged_attention, PagedAttention);
+  HB_S(qk_norm_rope_append, QkNormRopeAppend);
+  HB_K(kv_commit, KvCommit);
   HB_W(sample, Sample);
   HB_K(time_embedding, TimeEmbedding);
   HB_W(tree_build, TreeBuild);
