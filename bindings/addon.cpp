@@ -52,6 +52,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("registerErrorClass", Napi::Function::New(env, register_error_class, "registerErrorClass"));
   exports.Set("instructionSets", Napi::Function::New(env, instruction_sets, "instructionSets"));
   exports.Set("measureRoofline", Napi::Function::New(env, measure_roofline, "measureRoofline"));
+  exports.Set("probeDevice", Napi::Function::New(env, probe_device, "probeDevice"));
   exports.Set("usableThreads", Napi::Function::New(env, usable_threads, "usableThreads"));
   return exports;
 }

@@ -43,13 +43,35 @@ Napi::Function ContextObject::define(Napi::Env env) {
        InstanceMethod<&ContextObject::Close>("close")});
 }
 
-/// new NativeContext(device, isa, threads)
+namespace {
+
+/// {ordinal, arch, seed, races, guarded}; what is missing is 0.
+DeviceOptions read_device_options(const Napi::Value& value) {
+  DeviceOptions options{};
+  if (!value.IsObject()) return options;
+  const Napi::Object given = value.As<Napi::Object>();
+  auto number = [&](const char* name) {
+    const Napi::Value v = given.Get(name);
+    return v.IsNumber() ? v.As<Napi::Number>().Int32Value() : v.IsBoolean() && v.As<Napi::Boolean>().Value() ? 1 : 0;
+  };
+  options.ordinal = number("ordinal");
+  options.arch = number("arch");
+  options.seed = static_cast<uint32_t>(number("seed"));
+  options.races = number("races");
+  options.guarded = number("guarded");
+  return options;
+}
+
+}  // namespace
+
+/// new NativeContext(device, isa, threads, device options)
 ContextObject::ContextObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTag);
   Context::Options options;
   options.device = info[0].ToString();
   options.isa = info[1].ToString();
   options.threads = info[2].ToNumber().Int32Value();
+  options.on_device = read_device_options(info[3]);
   throw_unless_ok(info.Env(), Context::create(options, &context_));
   data_of(info.Env()).contexts.insert(this);
 }
@@ -72,6 +94,7 @@ Napi::Value ContextObject::Describe(const Napi::CallbackInfo& info) {
   o.Set("device", context_->dispatcher().backend().device);
   o.Set("isa", context_->dispatcher().backend().isa);
   o.Set("threads", context_->dispatcher().threads());
+  if (const Device* device = context_->dispatcher().device()) o.Set("card", device->info().name);
   return o;
 }
 
@@ -105,8 +128,10 @@ Napi::Value ContextObject::Mapped(const Napi::CallbackInfo& info) {
     throw_code(env, Code::BAD_MODEL, "a tensor reaches beyond the end of its file");
   if (static_cast<int64_t>(offset) % static_cast<int64_t>(bytes_of(t.view.dtype)) != 0)
     throw_code(env, Code::BAD_MODEL, "a tensor's data is not aligned to its dtype");
+  Dispatcher& dispatcher = context_->dispatcher();
   t.storage =
-      std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory());
+      std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory(),
+                                      dispatcher.device() ? &dispatcher.transfers() : nullptr);
   return TensorObject::make(env, std::move(t), context_.get(), false);
 }
 
@@ -131,14 +156,10 @@ Napi::Value ContextObject::Write(const Napi::CallbackInfo& info) {
   }
   StoragePtr storage = t.storage;
   if (dynamic_cast<MappedStorage*>(storage.get())) throw_code(env, Code::NOT_SUPPORTED, "a mapped tensor is read-only");
-  auto work = [storage, data, zeros, bytes, offset](Dispatcher&) {
+  auto work = [storage, data, zeros, bytes, offset](Dispatcher& dispatcher) {
     if (Status s = storage->allocate(); !s.ok()) return s;
     char* to = static_cast<char*>(storage->data()) + offset;
-    if (zeros)
-      std::memset(to, 0, static_cast<size_t>(bytes));
-    else if (bytes)
-      std::memcpy(to, data->data(), static_cast<size_t>(bytes));
-    return Status::success();
+    return zeros ? dispatcher.transfers().zero(to, bytes) : dispatcher.transfers().write(to, data->data(), bytes);
   };
   return ticket_value(env, context_->enqueue(std::move(work), {storage}, activity_of(info[2])));
 }
@@ -158,15 +179,16 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
   auto result = std::make_shared<Result>();
   // what a job says that never ran, because the context was closed first
   result->status = Status::fail(Code::CANCELLED, "the work was cancelled");
-  auto read = [storage = t.storage, offset = t.offset, bytes = storage_bytes(t.view), result](Dispatcher&) {
-    result->status = Status::success();
-    if (storage->failure)
-      result->status = *storage->failure;
-    else if (!storage->data())
-      result->status = Status::fail(Code::BAD_OPTION, "the tensor was never written");
-    else
-      result->bytes.assign(static_cast<char*>(storage->data()) + offset,
-                           static_cast<char*>(storage->data()) + offset + bytes);
+  auto read = [storage = t.storage, offset = t.offset, bytes = storage_bytes(t.view), result](Dispatcher& dispatcher) {
+    result->status = storage->failure ? *storage->failure : storage->load();
+    if (!result->status.ok()) return Status::success();
+    result->status = Status::fail(Code::CANCELLED, "the work was cancelled");
+    const char* from = static_cast<const char*>(storage->data()) + offset;
+    dispatcher.transfers().read(from, bytes, [result, bytes](const Status& status, const void* data) {
+      const auto* p = static_cast<const uint8_t*>(data);
+      if (status.ok()) result->bytes.assign(p, p + bytes);
+      result->status = status;
+    });
     return Status::success();
   };
   context_->memory()->reads++;
@@ -252,9 +274,7 @@ Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
           if (r.operand->role == Role::out) continue;
           if (r.storage->failure) return *r.storage->failure;
         }
-        if (Status s = shared->resolve(); !s.ok()) return s;
-        if (Status s = dispatcher.reserve(dispatcher.workspace(*shared)); !s.ok()) return s;
-        return dispatcher.run(*shared);
+        return dispatcher.run_alone(*shared);
       },
       std::move(outputs), activity_of(info[3]));
   return results;
@@ -341,6 +361,18 @@ Napi::Value ContextObject::Counters(const Napi::CallbackInfo& info) {
   set("reads", m.reads);
   set("recordings", m.recordings);
   set("runs", m.runs);
+  if (context_->pinned()) {
+    set("hostBytes", context_->pinned()->bytes);
+    const DeviceCounters d = context_->device_counters();
+    o.Set("launches", static_cast<double>(d.launches));
+    o.Set("graphLaunches", static_cast<double>(d.graph_launches));
+    o.Set("copies", static_cast<double>(d.copies));
+    o.Set("fences", static_cast<double>(d.fences));
+    o.Set("synchronising", static_cast<double>(d.synchronising));
+  } else {
+    for (const char* name : {"hostBytes", "launches", "graphLaunches", "copies", "fences", "synchronising"})
+      o.Set(name, 0);
+  }
   return o;
 }
 

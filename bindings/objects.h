@@ -147,6 +147,9 @@ Napi::Value describe_contracts(const Napi::CallbackInfo& info);
 /// What this machine does at best, see cpu/roofline.h.
 Napi::Value measure_roofline(const Napi::CallbackInfo& info);
 
+/// What a device other than the cpu has to offer.
+Napi::Value probe_device(const Napi::CallbackInfo& info);
+
 /// Shape of a JavaScript array, checked: at most kMaxRank safe non-negative integers.
 Status read_shape(const Napi::Value& value, TensorView* view);
 

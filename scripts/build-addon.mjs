@@ -116,7 +116,7 @@ function runCmakeJs(command) {
  */
 export function buildAddon({ log = (text) => process.stderr.write(`${text}\n`) } = {}) {
   const manifest = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
-  const sources = hashOf(root, ['csrc/core', 'csrc/ops', 'csrc/cpu', 'csrc/device', 'csrc/runtime', 'bindings']);
+  const sources = hashOf(root, ['csrc/core', 'csrc/ops', 'csrc/cpu', 'csrc/device/api.h', 'csrc/runtime', 'bindings']);
   const recipe = hashOf(
     root,
     ['CMakeLists.txt'],

@@ -1,7 +1,7 @@
-// Builds what tests need to run CUDA kernels on the CPU: the emulator, the kernels compiled against it and their test
-// program, in .cache/simt. Does nothing when sources and tools are unchanged. Node built-ins only.
+// Builds what tests need to run CUDA kernels on the CPU, in .cache/simt: the emulator, the kernels compiled against it, their
+// test program, and the library of the device simt, which goes beside the addon. Does nothing when sources and tools are unchanged. Node built-ins only.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -10,7 +10,8 @@ import { hashOf, SetupError } from './build-addon.mjs';
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const folder = path.join(root, '.cache', 'simt');
 const stampFile = path.join(folder, '.stamp');
-const outputs = [path.join(folder, 'simt_tests')];
+const library = path.join(root, 'build', 'Release', 'hyper_bagel_simt.so');
+const outputs = [path.join(folder, 'simt_tests'), library];
 
 function cmake(args) {
   const result = spawnSync('cmake', args, { cwd: root, encoding: 'utf8', maxBuffer: 64 << 20 });
@@ -39,6 +40,9 @@ export function buildSimt({ log = (text) => process.stderr.write(`${text}\n`) } 
   cmake(['-S', root, '-B', folder, '-DCMAKE_BUILD_TYPE=Release']);
   const jobs = Math.max(1, Math.min(8, os.availableParallelism()));
   cmake(['--build', folder, '--target', 'simt', '--parallel', String(jobs)]);
+  // a process may have the old one open
+  copyFileSync(path.join(folder, path.basename(library)), `${library}.new`);
+  renameSync(`${library}.new`, library);
   writeFileSync(stampFile, stamp);
   log(`CUDA kernels built for the emulator in ${((performance.now() - start) / 1000).toFixed(1)} s`);
   return true;

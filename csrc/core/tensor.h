@@ -5,8 +5,9 @@ namespace hb {
 
 inline constexpr int kMaxRank = 5;
 
-/// How a tensor's elements lie in memory. `plain` is row-major. `packed` is a linear weight [M, K] in panels of 16 rows
-/// (see cpu/pack.h); its dims stay the logical ones.
+/// How a tensor's elements lie in memory. `plain` is row-major. `packed` is a linear weight [M, K] in the layout that
+/// the backend's linear wants: on the cpu panels of 16 rows (see cpu/pack.h), on a device rows of packed_columns()
+/// elements; its dims stay the logical ones.
 enum class Layout : uint8_t { plain, packed };
 
 /// What a kernel sees: it owns nothing. An absent optional operand has `data == nullptr` and rank 0.

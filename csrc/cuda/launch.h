@@ -67,21 +67,26 @@ Status launch(Stream stream, void (*kernel)(P...), Extent grid, Extent block, si
 
 #else
 
-/// Runs a kernel at once: the emulator has no queue. What it finds wrong is the error.
+/// Runs a kernel at once, or queues it where the stream has a queue. What the emulator finds wrong is the error.
 template <class... P, class... A>
 Status launch(Stream stream, void (*kernel)(P...), Extent grid, Extent block, size_t shared_bytes, A&&... arguments) {
   struct Work {
     void (*kernel)(P...);
     std::tuple<P...> arguments;
-  } work{kernel, {static_cast<P>(std::forward<A>(arguments))...}};
+  };
+  const simt::Options options = stream.handle ? *static_cast<const simt::Options*>(stream.handle) : simt::Options();
+  const simt::Launch launch{{grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, stream.site};
+  auto run = [launch, options, work = Work{kernel, {static_cast<P>(std::forward<A>(arguments))...}}]() mutable {
+    return simt::launch(
+        launch,
+        [](void* context) {
+          const Work& w = *static_cast<const Work*>(context);
+          std::apply(w.kernel, w.arguments);
+        },
+        &work, options);
+  };
   count_launch();
-  std::string wrong = simt::launch(
-      {{grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared_bytes, stream.site},
-      [](void* context) {
-        const Work& w = *static_cast<const Work*>(context);
-        std::apply(w.kernel, w.arguments);
-      },
-      &work, stream.handle ? *static_cast<const simt::Options*>(stream.handle) : simt::Options());
+  std::string wrong = options.queue ? options.queue->submit(std::move(run)) : run();
   return wrong.empty() ? Status::success() : Status::fail(Code::INTERNAL, std::move(wrong));
 }
 

@@ -8,7 +8,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLongestWait{50};
 /// While more work than this waits, records may wait too, for so long: waking a thread takes a tenth of a short step.
-constexpr size_t kQueueThatLasts = 2;
+constexpr uint64_t kQueueThatLasts = 2;
 constexpr int64_t kTellNs = 2000000;
 /// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
 /// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
@@ -49,18 +49,32 @@ class Context::HostRing final : public Ring {
 
 Status Context::create(const Options& options, std::shared_ptr<Context>* context) {
   Backend backend;
-  if (Status s = open_backend(options.device, options.isa, &backend); !s.ok()) return s;
+  if (Status s = open_backend(options.device, options.isa, options.on_device, &backend); !s.ok()) return s;
   std::shared_ptr<Context> c(new Context());
-  const int threads = options.threads > 0 ? options.threads : usable_threads();
+  const int threads = backend.gpu ? 1 : options.threads > 0 ? options.threads : usable_threads();
   try {
-    c->ring_ = std::make_unique<HostRing>(*c);
-    c->dispatcher_ = std::make_unique<Dispatcher>(backend, threads, c->ring_.get(), c->memory_.get(), &c->profiler_);
-    c->executor_ = std::thread([raw = c.get()] { raw->execute(); });
+    if (Status s = c->start(backend, threads); !s.ok()) return s;
   } catch (const std::exception& e) {  // std::thread reports a system without threads this way
     return Status::fail(Code::OUT_OF_MEMORY,
                         std::string("cannot start ") + std::to_string(threads) + " threads: " + e.what());
   }
   *context = std::move(c);
+  return Status::success();
+}
+
+Status Context::start(const Backend& backend, int threads) {
+  ring_ = std::make_unique<HostRing>(*this);
+  if (backend.gpu) {
+    memory_ = device_memory(backend.gpu);
+    pinned_ = pinned_memory(backend.gpu);
+    if (Status s = DeviceRing::create(backend.gpu, memory_, pinned_, &device_ring_); !s.ok()) return s;
+  } else {
+    memory_ = std::make_shared<Memory>();
+  }
+  dispatcher_ =
+      std::make_unique<Dispatcher>(backend, threads, ring_.get(), device_ring_.get(), memory_, pinned_, &profiler_);
+  if (backend.gpu) flight_ = std::make_unique<Flight>(backend.gpu);
+  executor_ = std::thread([this] { execute(); });
   return Status::success();
 }
 
@@ -93,7 +107,7 @@ void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
   awaited_ = ticket, awaits_records_ = ring;
   const auto over = [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; };
-  if (queue_.size() < kQueueThatLasts && !over()) {
+  if (newest_ - completed_ <= kQueueThatLasts && !over()) {
     const uint64_t told = tellings_.load(std::memory_order_acquire);
     lock.unlock();
     look_out(kWatchNs, [&] { return tellings_.load(std::memory_order_acquire) != told; });
@@ -139,8 +153,11 @@ uint32_t Context::take_flags() {
 
 Status Context::perform(Job& job) {
   if (stop_) return cancelled();
+  if (flight_)
+    if (auto lost = flight_->lost()) return *lost;
   if (job.activity) {
     if (job.activity->cancelled) return cancelled();
+    std::lock_guard lock(mutex_);
     if (job.activity->failure) return *job.activity->failure;
   }
   return job.work(*dispatcher_);
@@ -159,29 +176,65 @@ void Context::execute() {
       job = std::move(queue_.front());
       queue_.pop_front();
     }
+    if (flight_) flight_->wait_for_room();
     const bool profiled = profiler_.on();
     const int64_t start = profiled ? now_ns() : 0;
     std::shared_ptr<const Status> failure;
     if (Status s = perform(job); !s.ok()) failure = std::make_shared<const Status>(std::move(s));
-    if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, nullptr});
     for (const StoragePtr& storage : job.outputs) storage->failure = failure;
-    const ActivityPtr activity = job.activity;
+    ActivityPtr activity = std::move(job.activity);
     job = {};  // lets go of tensors before anybody hears that the job is done
-    bool tell;
-    {
-      std::lock_guard lock(mutex_);
-      if (failure && activity && !activity->failure) activity->failure = failure;
-      if (failure && !activity && !failure_) failure_ = failure;
-      flags_ |= dispatcher_->take_flags();
-      ++completed_;
-      if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
-      tell = completed_ >= awaited_;
-      if (awaits_records_ && !records_.empty())
-        tell = tell || queue_.size() <= kQueueThatLasts || now_ns() - told_ >= kTellNs;
-      if (tell) told_ = now_ns(), ++tellings_;
+    if (flight_) {
+      push_to_flight(std::move(failure), std::move(activity), profiled, start);
+      memory_->trim();
+    } else {
+      if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, nullptr});
+      finish(failure, activity);
     }
-    if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
   }
+}
+
+/// A job of a device is done when the device is: then its records are read and whoever waits is told.
+void Context::push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, bool profiled,
+                             int64_t start) {
+  if (failure && activity) {  // what is queued behind it need not wait to know
+    std::lock_guard lock(mutex_);
+    if (!activity->failure) activity->failure = failure;
+  }
+  Dispatcher::Issued issued = dispatcher_->end_job();
+  auto landed = [this, failure = std::move(failure), activity = std::move(activity), profiled, start,
+                 ring_bytes = issued.ring_bytes](const Status& status) {
+    device_ring_->land(ring_bytes, *ring_);
+    if (profiled) {
+      profiler_.add({-1, std::max(start, last_landed_), now_ns(), 0, 0, 0, nullptr});
+      last_landed_ = now_ns();
+    }
+    finish(failure || status.ok() ? failure : std::make_shared<const Status>(status), activity);
+  };
+  flight_->push({issued.program, std::move(issued.landings), std::move(landed)});
+}
+
+void Context::finish(const std::shared_ptr<const Status>& failure, const ActivityPtr& activity) {
+  bool tell;
+  {
+    std::lock_guard lock(mutex_);
+    if (failure && activity && !activity->failure) activity->failure = failure;
+    if (failure && !activity && !failure_) failure_ = failure;
+    flags_ |= dispatcher_->take_flags();
+    ++completed_;
+    if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
+    tell = completed_ >= awaited_;
+    if (awaits_records_ && !records_.empty())
+      tell = tell || newest_ - completed_ <= kQueueThatLasts || now_ns() - told_ >= kTellNs;
+    if (tell) told_ = now_ns(), ++tellings_;
+  }
+  if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
+}
+
+DeviceCounters Context::device_counters() const {
+  DeviceCounters counters{};
+  if (dispatcher_->device()) dispatcher_->device()->counters(&counters);
+  return counters;
 }
 
 void Context::close() {
@@ -193,11 +246,13 @@ void Context::close() {
     if (dispatcher_) dispatcher_->stop();  // none when it could not start its threads
     wake_.notify_all();
   }
-  if (executor_.joinable()) {
-    executor_.join();
-    dispatcher_->close();
-    memory_->close();
-  }
+  if (executor_.joinable()) executor_.join();
+  if (flight_) flight_->close();
+  if (dispatcher_) dispatcher_->close();
+  if (device_ring_) device_ring_->close();
+  if (memory_) memory_->close();
+  if (pinned_) pinned_->close();
+  if (dispatcher_ && dispatcher_->device()) dispatcher_->device()->close();
   std::lock_guard lock(mutex_);
   closed_ = true;
   ++tellings_;

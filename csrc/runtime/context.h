@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/dispatch.h"
+#include "runtime/flight.h"
 
 namespace hb {
 
@@ -30,7 +31,8 @@ class Context {
  public:
   struct Options {
     std::string device = "cpu", isa;
-    int threads = 0;  ///< 0: as many as this process may use
+    int threads = 0;  ///< 0: as many as this process may use; a device takes one, the executor
+    DeviceOptions on_device{};
   };
 
   static Status create(const Options& options, std::shared_ptr<Context>* context);
@@ -61,9 +63,14 @@ class Context {
   void close();
   bool closed() const { return closed_.load(); }
 
+  /// Of tensors: host memory on the cpu, else the device's.
   const std::shared_ptr<Memory>& memory() const { return memory_; }
+  /// Host memory beside a device's, for copies and the ring; null on the cpu.
+  const std::shared_ptr<Memory>& pinned() const { return pinned_; }
   Profiler& profiler() { return profiler_; }
-  const Dispatcher& dispatcher() const { return *dispatcher_; }
+  Dispatcher& dispatcher() const { return *dispatcher_; }
+  /// What a device did so far; zeros on the cpu and once it is closed.
+  DeviceCounters device_counters() const;
 
  private:
   class HostRing;
@@ -74,13 +81,18 @@ class Context {
   };
 
   Context() = default;
+  Status start(const Backend& backend, int threads);
   void execute();
   Status perform(Job& job);
+  void push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, bool profiled, int64_t start);
+  void finish(const std::shared_ptr<const Status>& failure, const ActivityPtr& activity);
 
-  std::shared_ptr<Memory> memory_ = std::make_shared<Memory>();
+  std::shared_ptr<Memory> memory_, pinned_;
   Profiler profiler_;
   std::unique_ptr<HostRing> ring_;
+  std::unique_ptr<DeviceRing> device_ring_;
   std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<Flight> flight_;  ///< of a device
   std::thread executor_;
   mutable std::mutex mutex_;
   std::mutex closing_;
@@ -96,6 +108,7 @@ class Context {
   bool awaits_records_ = false;
   int64_t told_ = 0;                   ///< when it was last woken
   std::atomic<uint64_t> tellings_{0};  ///< how often
+  int64_t last_landed_ = 0;            ///< profiled: when the job before was done
   std::atomic<uint64_t> posted_{0};    ///< newest_, for who looks without the lock
   std::atomic<bool> stop_{false}, closed_{false};
 };

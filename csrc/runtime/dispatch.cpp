@@ -24,17 +24,49 @@ std::string shape_of(const Call& call) {
 
 }  // namespace
 
-Dispatcher::Dispatcher(const Backend& backend, int threads, Ring* ring, Memory* memory, Profiler* profiler)
-    : backend_(backend), pool_(threads, backend.enter), ring_(ring), memory_(memory), profiler_(profiler) {}
+Dispatcher::Dispatcher(const Backend& backend, int threads, Ring* ring, DeviceRing* device_ring,
+                       std::shared_ptr<Memory> memory, std::shared_ptr<Memory> pinned, Profiler* profiler)
+    : backend_(backend),
+      pool_(threads, backend.enter),
+      ring_(ring),
+      device_ring_(device_ring),
+      memory_(std::move(memory)),
+      transfers_(backend.gpu, std::move(pinned)),
+      profiler_(profiler) {}
 
-Dispatcher::~Dispatcher() {
-  if (scratch_) memory_->give(scratch_, scratch_class_);
+Dispatcher::~Dispatcher() { close(); }
+
+void Dispatcher::stop() {
+  stopped_ = true;
+  if (backend_.gpu) backend_.gpu->api().abandon(backend_.gpu->handle());
+}
+
+void Dispatcher::close() {
+  pool_.stop();
+  times_ = nullptr;
+  transfers_.close();
+  if (scratch_) memory_->give(std::exchange(scratch_, nullptr), scratch_class_);
+  scratch_bytes_ = 0;
+}
+
+Dispatcher::Issued Dispatcher::end_job() {
+  Issued issued = std::exchange(issued_, {});
+  issued.ring_bytes = device_ring_ ? device_ring_->take_reserved() : 0;
+  issued.landings = transfers_.take_landings();
+  times_ = nullptr;
+  return issued;
 }
 
 Status Dispatcher::supports(const Call& call) const {
-  const Kernel* kernel = backend_.kernel(call.op);
-  const char* reason = kernel->run ? nullptr : "this backend has no kernel for it";
-  if (!reason && kernel->supports) reason = kernel->supports(call.args());
+  const char* reason = nullptr;
+  if (backend_.gpu) {
+    reason = call.contract->cpu_only;
+    if (!reason) reason = backend_.gpu->api().supports(static_cast<int32_t>(call.op), call.args());
+  } else {
+    const Kernel* kernel = backend_.kernel(call.op);
+    reason = kernel->run ? nullptr : "this backend has no kernel for it";
+    if (!reason && kernel->supports) reason = kernel->supports(call.args());
+  }
   if (!reason) return Status::success();
   Status s =
       Status::fail(Code::NOT_SUPPORTED, std::string(call.contract->name) + " on " + backend_.device + ": " + reason);
@@ -43,6 +75,7 @@ Status Dispatcher::supports(const Call& call) const {
 }
 
 size_t Dispatcher::workspace(const Call& call) const {
+  if (backend_.gpu) return backend_.gpu->api().workspace(static_cast<int32_t>(call.op), call.args());
   const Kernel* kernel = backend_.kernel(call.op);
   return kernel->workspace ? kernel->workspace(call.args(), pool_.workers()) : 0;
 }
@@ -58,27 +91,96 @@ Status Dispatcher::reserve(size_t bytes) {
   return Status::success();
 }
 
-Status Dispatcher::run(const Call& call) {
+Status Dispatcher::run_alone(Call& call) {
+  if (Status s = call.resolve(); !s.ok()) return s;
+  if (Status s = reserve(workspace(call)); !s.ok()) return s;
+  if (Status s = reserve_ring(DeviceRing::bytes_of(call)); !s.ok()) return s;
+  return run(call);
+}
+
+Status Dispatcher::run(const Call& call, void* scratch, size_t scratch_bytes) {
   if (stopped_.load(std::memory_order_relaxed)) return Status::fail(Code::CANCELLED, "the work was cancelled");
+  memory_->ops.fetch_add(1, std::memory_order_relaxed);
+  if (profiler_->on() && !call.shape) call.shape = std::make_shared<const std::string>(shape_of(call));
+  return backend_.gpu ? run_there(call, scratch, scratch_bytes) : run_here(call, scratch, scratch_bytes);
+}
+
+Status Dispatcher::run_here(const Call& call, void* scratch, size_t scratch_bytes) {
   const Kernel* kernel = backend_.kernel(call.op);
   const Cost cost = call.live_cost();
   const bool small = is_small(cost);
   OpContext cx;
   cx.parallel = small ? static_cast<Parallel*>(&serial_) : &pool_;
   cx.verbs = backend_.verbs;
-  cx.scratch = scratch_;
-  cx.scratch_bytes = scratch_bytes_;
+  cx.scratch = scratch;
+  cx.scratch_bytes = scratch_bytes;
   cx.ring = ring_;
   cx.flags = &flags_;
-  memory_->ops.fetch_add(1, std::memory_order_relaxed);
   if (!profiler_->on()) return kernel->run(cx, call.args());
   const int64_t start = now_ns();
   Status status = kernel->run(cx, call.args());
-  const int64_t end = now_ns();
-  if (!call.shape) call.shape = std::make_shared<const std::string>(shape_of(call));
-  profiler_->add(
-      {static_cast<int>(call.op), start, end, cost.flops, cost.bytes, small ? 1 : pool_.workers(), call.shape});
+  const int threads = small ? 1 : pool_.workers();
+  profiler_->add({static_cast<int>(call.op), start, now_ns(), cost.flops, cost.bytes, threads, call.shape});
   return status;
+}
+
+Status Dispatcher::begin_capture() {
+  capturing_ = true;
+  return backend_.gpu->call(backend_.gpu->api().begin_capture);
+}
+
+Status Dispatcher::end_capture(void** graph) {
+  capturing_ = false;
+  return backend_.gpu->call(backend_.gpu->api().end_capture, graph);
+}
+
+Status Dispatcher::launch(void* graph) {
+  if (stopped_.load(std::memory_order_relaxed)) return Status::fail(Code::CANCELLED, "the work was cancelled");
+  return backend_.gpu->call(backend_.gpu->api().launch_graph, graph);
+}
+
+/// The ops of one profiled job on a device, with a fence before the first and behind each.
+class DeviceTimes {
+ public:
+  explicit DeviceTimes(const Device& device) : device_(device) {}
+  Status mark() {
+    fences_.emplace_back(device_);
+    return fences_.back().record();
+  }
+  bool empty() const { return fences_.empty(); }
+  void add(Profiler::Event event) { events_.push_back(std::move(event)); }
+  /// The device's clock is another one: the last op ended about when its job has landed.
+  void land(Profiler& profiler) {
+    const int64_t end = now_ns();
+    for (size_t i = 0; i < events_.size(); ++i) {
+      events_[i].start = end - fences_.back().since(fences_[i]);
+      events_[i].end = end - fences_.back().since(fences_[i + 1]);
+      profiler.add(events_[i]);
+    }
+  }
+
+ private:
+  const Device& device_;
+  std::vector<Fence> fences_;
+  std::vector<Profiler::Event> events_;
+};
+
+Status Dispatcher::run_there(const Call& call, void* scratch, size_t scratch_bytes) {
+  const Device& device = *backend_.gpu;
+  const bool profiled = profiler_->on() && !capturing_;
+  if (profiled && !times_) {
+    times_ = std::make_shared<DeviceTimes>(device);
+    transfers_.at_landing([times = times_, profiler = profiler_](const Status& s) {
+      if (s.ok()) times->land(*profiler);
+    });
+    if (Status s = times_->mark(); !s.ok()) return s;
+  }
+  const Status status =
+      device.call(device.api().run, static_cast<int32_t>(call.op), call.args(), scratch, scratch_bytes);
+  if (!profiled || !times_ || !status.ok()) return status;
+  const Cost cost = call.contract->cost(call.args());
+  times_->add({static_cast<int>(call.op), 0, 0, cost.flops, cost.bytes, 1, call.shape});
+  return times_->mark();
 }
 
 }  // namespace hb

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "runtime/storage.h"
+#include "runtime/transfer.h"
 
 namespace hb {
 
@@ -23,20 +24,28 @@ class Mapping {
   int64_t bytes_ = 0;
 };
 
-/// A tensor's bytes inside a mapping. Its pages leave memory with its last holder, so that loading a model, tensor by
-/// tensor, peaks near one copy.
+/// A tensor's bytes inside a mapping: read where they are on the cpu, copied to a device when an op first wants them.
+/// Its pages leave memory with its last holder, so that loading a model, tensor by tensor, peaks near one copy.
 class MappedStorage : public Storage {
  public:
-  MappedStorage(std::shared_ptr<Mapping> mapping, int64_t offset, int64_t bytes, std::shared_ptr<Memory> memory)
-      : Storage(bytes, std::move(memory)), mapping_(std::move(mapping)), offset_(offset) {
-    data_ = const_cast<char*>(mapping_->data()) + offset;
+  /// `transfers`: of a context on a device, else null.
+  MappedStorage(std::shared_ptr<Mapping> mapping, int64_t offset, int64_t bytes, std::shared_ptr<Memory> memory,
+                Transfers* transfers)
+      : Storage(bytes, std::move(memory)), mapping_(std::move(mapping)), offset_(offset), transfers_(transfers) {
+    if (!transfers_) data_ = const_cast<char*>(mapping_->data()) + offset;
   }
   ~MappedStorage() override { mapping_->drop(offset_, bytes()); }
-  Status allocate() override { return Status::success(); }
+  Status load() override { return allocate(); }
+  Status allocate() override {
+    if (data_) return Status::success();
+    if (Status s = Storage::allocate(); !s.ok()) return s;
+    return transfers_->write(data_, mapping_->data() + offset_, bytes());
+  }
 
  private:
   std::shared_ptr<Mapping> mapping_;
   int64_t offset_;
+  Transfers* transfers_;
 };
 
 }  // namespace hb

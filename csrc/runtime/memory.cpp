@@ -7,11 +7,13 @@
 
 #include <cstdlib>
 
+#include "runtime/device.h"
+
 namespace hb {
 
 namespace {
 
-constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
+constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage, kMostCached = 256 << 20;
 [[maybe_unused]] constexpr int64_t kTrim = 32 << 20;
 
 /// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
@@ -24,75 +26,138 @@ int64_t class_of(int64_t bytes) {
   return size;
 }
 
+class HostSource final : public Memory::Source {
+ public:
+  void* take(int64_t size) override {
+    void* block = nullptr;
+    // Large blocks ask for huge pages: weights that stream from memory then miss few translations, and fetching ahead
+    // does not stop at every 4 KiB.
+    if (size >= kLarge) {
+      block = std::aligned_alloc(kHugePage, static_cast<size_t>((size + kHugePage - 1) / kHugePage * kHugePage));
+      if (block) madvise(block, static_cast<size_t>(size), MADV_HUGEPAGE);
+    }
+    return block ? block : std::aligned_alloc(64, static_cast<size_t>(size));
+  }
+  void give(void* block) override { std::free(block); }
+  int64_t size_of(int64_t wanted) const override { return class_of(wanted); }
+};
+
+/// A page that nobody touches costs nothing on the host. On a device it does, so large blocks are hardly larger than
+/// asked for.
+class DeviceSource final : public Memory::Source {
+ public:
+  explicit DeviceSource(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+  void* take(int64_t size) override { return device_->api().allocate(device_->handle(), static_cast<size_t>(size)); }
+  void give(void* block) override { device_->api().release(device_->handle(), block); }
+  int64_t size_of(int64_t wanted) const override {
+    if (keeps_none()) return wanted > 0 ? wanted : 1;
+    return wanted >= kLarge ? (wanted + kHugePage - 1) / kHugePage * kHugePage : class_of(wanted);
+  }
+  bool keeps_none() const override { return device_->api().exact_blocks; }
+  bool gives_late() const override { return true; }
+
+ private:
+  std::shared_ptr<Device> device_;
+};
+
+class PinnedSource final : public Memory::Source {
+ public:
+  explicit PinnedSource(std::shared_ptr<Device> device) : device_(std::move(device)) {}
+  void* take(int64_t size) override {
+    return device_->api().allocate_host(device_->handle(), static_cast<size_t>(size));
+  }
+  void give(void* block) override { device_->api().release_host(device_->handle(), block); }
+  int64_t size_of(int64_t wanted) const override { return class_of(wanted); }
+  bool gives_late() const override { return true; }
+
+ private:
+  std::shared_ptr<Device> device_;
+};
+
 }  // namespace
+
+Memory::Memory() : Memory(std::make_unique<HostSource>()) {}
 
 Memory::~Memory() { close(); }
 
+std::shared_ptr<Memory> device_memory(std::shared_ptr<Device> device) {
+  return std::make_shared<Memory>(std::make_unique<DeviceSource>(std::move(device)));
+}
+
+std::shared_ptr<Memory> pinned_memory(std::shared_ptr<Device> device) {
+  return std::make_shared<Memory>(std::make_unique<PinnedSource>(std::move(device)));
+}
+
+void Memory::shrink(int64_t most) {
+  for (auto it = free_.end(); it != free_.begin() && cached_ > most;) {
+    --it;
+    for (; !it->second.empty() && cached_ > most; it->second.pop_back()) {
+      source_->give(it->second.back());
+      cached_ -= it->first;
+    }
+    if (it->second.empty()) it = free_.erase(it);
+  }
+}
+
+void Memory::trim() {
+  std::lock_guard lock(mutex_);
+  shrink(kMostCached);
+}
+
 void Memory::close() {
   std::lock_guard lock(mutex_);
+  if (closed_) return;
   closed_ = true;
-  for (auto& [size, blocks] : free_)
-    for (void* b : blocks) std::free(b);
-  for (void* b : live_) std::free(b);
-  free_.clear();
+  [[maybe_unused]] const int64_t held = bytes + cached_;
+  shrink(0);
+  for (void* b : live_) source_->give(b);
   live_.clear();
+  source_.reset();
 #if defined(__GLIBC__)
   // The allocator keeps freed blocks of up to 32 MB for itself; a model's worth of them is the system's.
-  if (bytes + cached_ > kTrim) malloc_trim(0);
+  if (held > kTrim) malloc_trim(0);
 #endif
-  cached_ = 0;
   bytes = 0;
 }
 
-void* Memory::take(int64_t wanted, int64_t* class_bytes) {
-  const int64_t size = class_of(wanted);
-  *class_bytes = size;
-  void* block = nullptr;
-  {
-    std::lock_guard lock(mutex_);
-    if (closed_) return nullptr;
-    auto it = free_.find(size);
-    if (it != free_.end() && !it->second.empty()) {
-      block = it->second.back();
-      it->second.pop_back();
-      cached_ -= size;
-    }
-  }
-  // Large blocks ask for huge pages: weights that stream from memory then miss few translations, and fetching ahead
-  // does not stop at every 4 KiB.
-  if (!block && size >= kLarge) {
-    block = std::aligned_alloc(kHugePage, static_cast<size_t>((size + kHugePage - 1) / kHugePage * kHugePage));
-    if (block) madvise(block, static_cast<size_t>(size), MADV_HUGEPAGE);
-  }
-  if (!block) block = std::aligned_alloc(64, static_cast<size_t>(size));
-  if (!block) return nullptr;
-  {
-    std::lock_guard lock(mutex_);
-    if (closed_) {
-      std::free(block);
-      return nullptr;
-    }
-    live_.insert(block);
-  }
-  allocations++;
-  const int64_t now = bytes.fetch_add(size) + size;
-  for (int64_t peak = peak_bytes.load(); now > peak && !peak_bytes.compare_exchange_weak(peak, now);) {
-  }
+/// A kept block of the size, or at most a quarter larger.
+void* Memory::reuse(int64_t size, int64_t* block_bytes) {
+  auto it = free_.lower_bound(size);
+  if (it == free_.end() || it->first > size + size / 4) return nullptr;
+  void* block = it->second.back();
+  it->second.pop_back();
+  *block_bytes = it->first;
+  cached_ -= it->first;
+  if (it->second.empty()) free_.erase(it);
   return block;
 }
 
-void Memory::give(void* block, int64_t class_bytes) {
-  {
-    std::lock_guard lock(mutex_);
-    if (live_.erase(block) == 0) return;  // closed
-    bytes -= class_bytes;
-    if (cached_ + class_bytes <= kMostCached) {
-      free_[class_bytes].push_back(block);
-      cached_ += class_bytes;
-      return;
-    }
+void* Memory::take(int64_t wanted, int64_t* block_bytes) {
+  std::lock_guard lock(mutex_);
+  if (closed_) return nullptr;
+  const int64_t size = *block_bytes = source_->size_of(wanted);
+  void* block = reuse(size, block_bytes);
+  if (!block) block = source_->take(size);
+  if (!block && cached_ > 0) {  // what is kept may be what is missing
+    shrink(0);
+    block = source_->take(size);
   }
-  std::free(block);
+  if (!block) return nullptr;
+  live_.insert(block);
+  allocations++;
+  bytes += *block_bytes;
+  if (bytes > peak_bytes) peak_bytes = bytes.load();
+  return block;
+}
+
+void Memory::give(void* block, int64_t block_bytes) {
+  std::lock_guard lock(mutex_);
+  if (live_.erase(block) == 0) return;  // closed
+  bytes -= block_bytes;
+  if (source_->keeps_none() || (!source_->gives_late() && cached_ + block_bytes > kMostCached))
+    return source_->give(block);
+  free_[block_bytes].push_back(block);
+  cached_ += block_bytes;
 }
 
 }  // namespace hb

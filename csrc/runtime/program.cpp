@@ -45,6 +45,7 @@ Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs,
   p->calls_ = std::move(calls);
   p->outputs_ = std::move(outputs);
   p->memory_ = std::move(memory);
+  p->device_ = dispatcher.backend().gpu;
   for (const StoragePtr& s : p->outputs_) s->transient = false;
 
   std::vector<Interval> intervals;
@@ -54,13 +55,16 @@ Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs,
       Storage* s = r.storage.get();
       if (!s->transient) continue;
       auto [it, fresh] = index.try_emplace(s, intervals.size());
-      // room for kernels that read a full vector at the end, as in Memory
-      if (fresh) intervals.push_back({s, i, i, (s->bytes() + 127) / 64 * 64});
+      // room for kernels that read a full vector at the end, as in Memory; devices want it by whole lines
+      const int64_t line = p->device_ ? 256 : 64;
+      if (fresh) intervals.push_back({s, i, i, (s->bytes() + 64 + line - 1) / line * line});
       intervals[it->second].last = i;
     }
     p->workspace_ = std::max(p->workspace_, dispatcher.workspace(p->calls_[i]));
+    p->ring_bytes_ += DeviceRing::bytes_of(p->calls_[i]);
   }
-  p->arena_bytes_ = plan(intervals);
+  const int64_t tensors = plan(intervals);
+  p->arena_bytes_ = tensors + (p->device_ ? static_cast<int64_t>(p->workspace_) : 0);
   for (const Interval& i : intervals) p->unplanned_bytes_ += i.bytes;
   if (p->arena_bytes_ > 0) {
     p->arena_ = p->memory_->take(p->arena_bytes_, &p->arena_class_);
@@ -69,6 +73,7 @@ Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs,
                           "no memory for a program's arena of " + std::to_string(p->arena_bytes_) + " bytes");
     for (const Interval& i : intervals) i.storage->place(static_cast<char*>(p->arena_) + i.offset);
   }
+  if (p->device_ && p->workspace_ > 0) p->scratch_ = static_cast<char*>(p->arena_) + tensors;
   for (const StoragePtr& s : p->outputs_)
     if (Status status = s->allocate(); !status.ok()) return status;
   p->memory_->recordings++;
@@ -77,25 +82,75 @@ Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs,
 }
 
 Program::~Program() {
+  if (graph_) device_->destroy(graph_);
   if (arena_) memory_->give(arena_, arena_class_);
+}
+
+/// Captured tensors have their memory by the first run: whatever wrote them was queued earlier.
+Status Program::resolve(Dispatcher& dispatcher) {
+  if (resolved_) return Status::success();
+  if (!device_)
+    if (Status s = dispatcher.reserve(workspace_); !s.ok()) return s;
+  for (Call& call : calls_)
+    if (Status s = call.resolve(); !s.ok()) return s;
+  resolved_ = true;
+  return Status::success();
 }
 
 Status Program::run(Dispatcher& dispatcher, const ActivityPtr& activity) {
   memory_->runs.fetch_add(1, std::memory_order_relaxed);
-  if (!resolved_) {  // captured tensors have their memory by now: whatever wrote them was queued earlier
-    if (Status s = dispatcher.reserve(workspace_); !s.ok()) return s;
-    for (Call& call : calls_)
-      if (Status s = call.resolve(); !s.ok()) return s;
-    resolved_ = true;
-  }
+  if (Status s = resolve(dispatcher); !s.ok()) return s;
   for (const StoragePtr& s : outputs_) s->failure = nullptr;  // of a run that failed or was cancelled
+  if (!device_) return run_calls(dispatcher, activity);
+  dispatcher.mark_program();
+  dispatcher.transfers().at_landing([self = shared_from_this()](const Status&) {});  // its graph is at work
+  if (Status s = dispatcher.reserve_ring(ring_bytes_); !s.ok()) return s;
+  return dispatcher.profiling() ? run_calls(dispatcher, activity) : run_graph(dispatcher);
+}
+
+namespace {
+
+Status inputs_of(const Call& call) {
+  for (const Call::Reference& r : call.references)
+    if (r.storage->failure && r.operand->role == Role::in && !r.storage->transient) return *r.storage->failure;
+  return Status::success();
+}
+
+}  // namespace
+
+Status Program::run_calls(Dispatcher& dispatcher, const ActivityPtr& activity) {
   for (const Call& call : calls_) {
     if (activity && activity->cancelled.load(std::memory_order_relaxed))
       return Status::fail(Code::CANCELLED, "the work was cancelled");
-    for (const Call::Reference& r : call.references)
-      if (r.storage->failure && r.operand->role == Role::in && !r.storage->transient) return *r.storage->failure;
-    if (Status s = dispatcher.run(call); !s.ok()) return s;
+    if (Status s = inputs_of(call); !s.ok()) return s;
+    if (Status s = device_ ? dispatcher.run(call, scratch_, workspace_) : dispatcher.run(call); !s.ok()) return s;
   }
+  return Status::success();
+}
+
+Status Program::run_graph(Dispatcher& dispatcher) {
+  for (const Call& call : calls_)
+    if (Status s = inputs_of(call); !s.ok()) return s;
+  if (!graph_) {
+    if (Status s = capture(dispatcher); !s.ok()) return s;
+  } else {
+    memory_->ops.fetch_add(static_cast<int64_t>(calls_.size()), std::memory_order_relaxed);
+  }
+  return dispatcher.launch(graph_);
+}
+
+Status Program::capture(Dispatcher& dispatcher) {
+  if (Status s = dispatcher.begin_capture(); !s.ok()) return s;
+  Status status = Status::success();
+  for (const Call& call : calls_)
+    if (status = dispatcher.run(call, scratch_, workspace_); !status.ok()) break;
+  void* graph = nullptr;
+  const Status end = dispatcher.end_capture(&graph);
+  if (!status.ok() || !end.ok()) {
+    if (graph) device_->destroy(graph);
+    return status.ok() ? end : status;
+  }
+  graph_ = graph;
   return Status::success();
 }
 

@@ -22,7 +22,12 @@ class Storage {
   int64_t bytes() const { return bytes_; }
   void* data() const { return data_; }
 
-  /// Takes the memory if it is not there yet, 64-byte aligned.
+  /// Makes the bytes readable; BAD_OPTION when nothing ever wrote them. Executor only.
+  virtual Status load() {
+    return data_ ? Status::success() : Status::fail(Code::BAD_OPTION, "the tensor was never written");
+  }
+
+  /// Takes the memory if it is not there yet.
   virtual Status allocate() {
     if (data_) return Status::success();
     owned_ = memory_->take(bytes_, &class_bytes_);

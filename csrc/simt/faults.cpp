@@ -47,8 +47,25 @@ const void* instruction_of(void* context) {
 #endif
 }
 
+/// The process is about to end: says which buffer the host touched, with no help that might need a lock or memory.
+void report_outside(const void* address, const void* code) {
+  const char* a = static_cast<const char*>(address);
+  if (!areas().mutex.try_lock()) return;
+  for (const auto& [memory, area] : areas().by_memory) {
+    if (a < area.start || a >= area.start + area.mapped) continue;
+    Dl_info info{};
+    if (!dladdr(code, &info)) info.dli_fbase = nullptr;
+    std::fprintf(stderr,
+                 "simt: host code touched byte %td of a device buffer of %zu bytes outside of a launch, at %s+0x%tx\n",
+                 a - memory, area.bytes, info.dli_fname ? info.dli_fname : "unknown code",
+                 static_cast<const char*>(code) - static_cast<const char*>(info.dli_fbase));
+  }
+  areas().mutex.unlock();
+}
+
 void on_fault(int signal, siginfo_t* info, void* context) {
   if (t_block && t_self) t_block->fault(info->si_addr, instruction_of(context));  // does not return
+  report_outside(info->si_addr, instruction_of(context));
   const struct sigaction& before = g_before[signal == SIGBUS];
   if (before.sa_flags & SA_SIGINFO) return before.sa_sigaction(signal, info, context);
   if (before.sa_handler != SIG_DFL && before.sa_handler != SIG_IGN) return before.sa_handler(signal);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -34,7 +35,9 @@ struct Grid {
 };
 
 void run_blocks(Grid& grid) {
-  static thread_local Block block;
+  // on the heap: a library that is loaded late has little room for variables of threads
+  static thread_local const std::unique_ptr<Block> own = std::make_unique<Block>();
+  Block& block = *own;
   catch_faults();
   block.counters = {};
   while (!grid.stop.load(std::memory_order_relaxed)) {

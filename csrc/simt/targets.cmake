@@ -23,9 +23,14 @@ add_library(hb_cuda_simt_host OBJECT EXCLUDE_FROM_ALL csrc/cuda/table.cpp csrc/c
 target_link_libraries(hb_cuda_simt_host PRIVATE hb_flags)
 target_sources(hb_cuda_simt PRIVATE $<TARGET_OBJECTS:hb_cuda_simt_host>)
 
+# The device library of the tests.
+add_library(hb_device_simt SHARED EXCLUDE_FROM_ALL csrc/device/simt.cpp)
+set_target_properties(hb_device_simt PROPERTIES PREFIX "" OUTPUT_NAME hyper_bagel_simt SUFFIX ".so")
+target_link_libraries(hb_device_simt PRIVATE hb_cuda_simt)
+
 file(GLOB HB_SIMT_TESTS CONFIGURE_DEPENDS csrc/simt/tests/*.cu csrc/cuda/conformance/*.cu)
 set_source_files_properties(${HB_SIMT_TESTS} PROPERTIES LANGUAGE CXX)
 add_executable(simt_tests EXCLUDE_FROM_ALL ${HB_SIMT_TESTS})
 target_link_libraries(simt_tests PRIVATE hb_simt_kernel hb_cuda_simt)
 
-add_custom_target(simt DEPENDS simt_tests)
+add_custom_target(simt DEPENDS hb_device_simt simt_tests)

@@ -9,9 +9,36 @@ export interface NativeAddon {
   measureRoofline(isa: string, threads: number, memoryLimit: number): Promise<NativeRoofline>;
   /** Native failures become instances of this class. */
   registerErrorClass(errorClass: unknown): void;
-  NativeContext: new (device: string, isa: string, threads: number) => NativeContext;
+  /** Rejects with BACKEND_MISSING, and the reason, when the device is not there. */
+  probeDevice(device: string): Promise<DeviceInfo>;
+  NativeContext: new (device: string, isa: string, threads: number, onDevice: NativeDeviceOptions) => NativeContext;
   NativeActivity: new () => NativeActivity;
   NativeMapping: new (path: string) => NativeMapping;
+}
+
+/** What a device other than the cpu has to offer. */
+export interface DeviceInfo {
+  /** Such as a card's. */
+  name: string;
+  /** Version of the driver; empty: none is needed. */
+  driver: string;
+  /** The oldest one that will do. */
+  required: string;
+  /** Devices of this kind. */
+  count: number;
+  /** Compute capability: 90 for 9.0. */
+  arch: number;
+  processors: number;
+  memoryBytes: number;
+}
+
+/** Options of csrc/device/api.h. */
+export interface NativeDeviceOptions {
+  ordinal?: number;
+  arch?: number;
+  seed?: number;
+  races?: boolean;
+  guarded?: boolean;
 }
 
 /** A rate per second on one thread, and on all of them together. */
@@ -133,6 +160,7 @@ export interface ProfileEvent {
 
 /** Live figures of a context's memory and work. */
 export interface Counters {
+  /** Of tensors: host memory on the cpu, else the device's. */
   bytes: number;
   peakBytes: number;
   allocations: number;
@@ -140,10 +168,19 @@ export interface Counters {
   reads: number;
   recordings: number;
   runs: number;
+  /** Host memory beside a device's, for copies and what it sends; 0 on the cpu, as all that follows. */
+  hostBytes: number;
+  /** Kernels, those in graphs aside. */
+  launches: number;
+  graphLaunches: number;
+  copies: number;
+  fences: number;
+  /** Calls that made a host thread wait for the device. */
+  synchronising: number;
 }
 
 export interface NativeContext {
-  describe(): { device: string; isa: string; threads: number };
+  describe(): { device: string; isa: string; threads: number; card?: string };
   tensor(dtype: number, shape: readonly number[]): NativeTensor;
   mapped(mapping: NativeMapping, offset: number, dtype: number, shape: readonly number[]): NativeTensor;
   write(tensor: NativeTensor, data: Uint8Array | null, activity: NativeActivity | null): number;

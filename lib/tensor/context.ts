@@ -10,18 +10,13 @@ import type {
   ProfileEvent,
 } from '../native/addon.js';
 import { loadAddon } from '../native/load.js';
+import { type DeviceOptions, openContext } from './device.js';
 import { type DataOf, DTYPES, type DType } from './dtype.js';
 import { Program, tensorsOf } from './program.js';
 import { Tensor } from './tensor.js';
 
-export interface ContextOptions {
-  /** `auto` takes the best device that is there. Default: HYPER_BAGEL_DEVICE, else `auto`. */
-  device?: 'auto' | 'cpu' | 'cuda' | undefined;
-  /** Compute threads. Default: HYPER_BAGEL_THREADS, else affinity and cgroup quota. */
-  threads?: number | undefined;
-  /** Instruction set of the cpu backend. Default: HYPER_BAGEL_ISA, else the best that the machine has. */
-  isa?: string | undefined;
-}
+/** Options of {@link Context.create}. */
+export type ContextOptions = DeviceOptions;
 
 /** What {@link Context.call} takes: operands by contract name. */
 export type OperandMap = { readonly [name: string]: Tensor | null | undefined };
@@ -81,11 +76,6 @@ export function instructionSets(): { name: string; available: boolean; model: bo
   return addon().instructionSets();
 }
 
-function threadsFromEnvironment(): number | undefined {
-  const text = process.env.HYPER_BAGEL_THREADS;
-  return text === undefined || text === '' ? undefined : Number(text);
-}
-
 const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;
 
 /**
@@ -94,7 +84,7 @@ const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;
  */
 export class Context {
   readonly device: string;
-  /** Instruction set of the cpu backend. */
+  /** Instruction set of the cpu backend; of a card its architecture, `sm_90`. */
   readonly isa: string;
   readonly threads: number;
   /** Why this device was chosen. */
@@ -121,19 +111,8 @@ export class Context {
    * this machine lacks)
    */
   static async create(options: ContextOptions = {}): Promise<Context> {
-    const asked = options.device ?? (process.env.HYPER_BAGEL_DEVICE || 'auto');
-    const threads = options.threads ?? threadsFromEnvironment() ?? 0;
-    if (!Number.isInteger(threads) || threads < 0 || threads > 256) {
-      throw new HyperBagelError('BAD_OPTION', `threads must be an integer from 1 to 256, got ${threads}`, {
-        operand: 'threads',
-        expected: 'an integer from 1 to 256',
-        got: `${threads}`,
-      });
-    }
-    const isa = options.isa ?? process.env.HYPER_BAGEL_ISA ?? '';
-    const device = asked === 'auto' ? 'cpu' : asked;
-    const reason = asked === 'auto' ? 'the cuda backend is not part of this build' : `device ${asked} was asked for`;
-    return new Context(new (addon().NativeContext)(device, isa, threads), reason);
+    const { native, reason } = await openContext(addon(), options);
+    return new Context(native, reason);
   }
 
   /** @internal */

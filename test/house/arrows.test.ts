@@ -35,8 +35,9 @@ test('includes of the native core follow the arrows', () => {
     core: [],
     ops: ['core'],
     cpu: ['core', 'ops'],
-    runtime: ['core', 'ops'],
+    runtime: ['core', 'ops', 'device'],
     cuda: ['core', 'ops'],
+    device: ['core', 'ops', 'cuda', 'simt'],
     simt: [],
   };
   const broken: string[] = [];

@@ -355,10 +355,10 @@ export class Bagel {
     return { text, size: image, contexts, fromText: false, options, settings };
   }
 
-  /** Bytes that the model holds now and held at most. */
-  memory(): { bytes: number; peakBytes: number } {
-    const { bytes, peakBytes } = this.context.counters();
-    return { bytes, peakBytes };
+  /** Bytes that the model holds now and held at most, where it computes; `hostBytes`: host memory beside a card's. */
+  memory(): { bytes: number; peakBytes: number; hostBytes: number } {
+    const { bytes, peakBytes, hostBytes } = this.context.counters();
+    return { bytes, peakBytes, hostBytes };
   }
 
   /** Cancels what runs, frees everything. Idempotent. */
