@@ -27,7 +27,7 @@ export type { DeviceDrafter, Drafter, HostDrafter } from './speculative/drafter.
 export { NgramDrafter, type NgramOptions } from './speculative/ngram.js';
 export { NgramMemory, type NgramMemoryOptions } from './speculative/ngram-memory.js';
 export { type DraftBudget, DraftTree, type DraftTreeInit, type TreeLayout } from './speculative/tree.js';
-export { Activity, Context, type ContextOptions, instructionSets, opContracts } from './tensor/context.js';
+export { Activity, Context, type ContextOptions, instructionSets, opContracts, probeCard } from './tensor/context.js';
 export { BYTES, type DataOf, DTYPES, type DType, fromBf16, toBf16 } from './tensor/dtype.js';
 export { Program } from './tensor/program.js';
 export { Tensor } from './tensor/tensor.js';

@@ -40,7 +40,7 @@ export function hashOf(base, names, extra = '') {
   return hash.digest('hex');
 }
 
-function onPath(name) {
+export function onPath(name) {
   const candidates = path.isAbsolute(name)
     ? [name]
     : (process.env.PATH ?? '').split(path.delimiter).map((folder) => path.join(folder, name));
@@ -56,7 +56,7 @@ function onPath(name) {
 }
 
 /** The tools of the build, or the sentence that says which one to install. */
-function findTools() {
+export function findTools() {
   const [compilerName, ...compilerArgs] = (process.env.CXX ?? '').split(' ').filter(Boolean);
   const compilers = compilerName === undefined ? ['c++', 'g++', 'clang++'] : [compilerName];
   const cxx = compilers.map(onPath).find(Boolean);
@@ -76,7 +76,7 @@ function findTools() {
   return { cxx, compilerArgs, cmake };
 }
 
-function versionOf(tool, args = []) {
+export function versionOf(tool, args = []) {
   const result = spawnSync(tool, [...args, '--version'], { encoding: 'utf8' });
   return result.status === 0 ? result.stdout.split('\n', 1)[0] : `${tool} failed`;
 }

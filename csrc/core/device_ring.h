@@ -3,6 +3,7 @@
 // fence has passed. Nothing in a program waits for it.
 #include <cstdint>
 
+#include "core/host_device.h"
 #include "core/op_context.h"
 
 namespace hb {
@@ -24,12 +25,12 @@ struct RingHeader {
 static_assert(sizeof(RingHeader) == 16);
 
 /// Room that a record takes.
-constexpr uint64_t ring_bytes(uint64_t payload) { return sizeof(RingHeader) + (payload + 15) / 16 * 16; }
+HB_HD constexpr uint64_t ring_bytes(uint64_t payload) { return sizeof(RingHeader) + (payload + 15) / 16 * 16; }
 
 /// Flags on a device are words of host memory, one per bit of enum Flag, into which kernels store 1. A store, unlike an
 /// or, needs no atomics across the bus; the host takes a word by exchanging it with 0.
 inline constexpr int kFlagWords = 2;
-constexpr int flag_word(Flag flag) {
+HB_HD constexpr int flag_word(Flag flag) {
   int word = 0;
   for (uint32_t bits = flag; bits > 1; bits >>= 1) ++word;
   return word;

@@ -45,6 +45,22 @@ constexpr Table make() {
   HB_W(tree_build, TreeBuild);
   HB_K(tree_verify, TreeVerify);
   HB_S(conv2d, Conv2d);
+  HB_K(pack_weight, PackWeight);
+  HB_K(conv_weight, ConvWeight);
+  HB_K(embedding, Embedding);
+  HB_K(embed_add, EmbedAdd);
+  HB_K(concat_rows, ConcatRows);
+  HB_K(concat_columns, ConcatColumns);
+  HB_K(cast, Cast);
+  HB_K(copy_pages, CopyPages);
+  HB_K(increment, Increment);
+  HB_K(emit, Emit);
+  HB_K(patchify, Patchify);
+  HB_K(unpatchify, Unpatchify);
+  HB_K(upsample_nearest, UpsampleNearest);
+  HB_K(normalize_pixels, NormalizePixels);
+  HB_K(denormalize_pixels, DenormalizePixels);
+  HB_K(vae_latent, VaeLatent);
 #undef HB_K
 #undef HB_W
 #undef HB_S

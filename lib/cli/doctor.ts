@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { HyperBagelError } from '../errors.js';
-import { addonInfo, Context, instructionSets } from '../index.js';
+import { addonInfo, Context, instructionSets, probeCard } from '../index.js';
 import { version } from '../version.js';
 
 interface DoctorReport {
@@ -11,7 +11,8 @@ interface DoctorReport {
   addon: string | null;
   /** isa and threads are null when no cpu context can be made. `forced`: HYPER_BAGEL_ISA chose the instruction set. */
   cpu: { isa: string | null; forced: boolean; threads: number | null };
-  cuda: { available: boolean; reason: string };
+  /** The reason says what is missing. `card` and `driver` are there when it is available. */
+  cuda: { available: boolean; reason: string; card?: string; driver?: string };
   /** What is wrong and what to do about it; absent when the cpu works. */
   problem?: string;
 }
@@ -53,9 +54,9 @@ async function examine(): Promise<DoctorReport> {
 
 async function examineCuda(): Promise<DoctorReport['cuda']> {
   try {
-    const context = await Context.create({ device: 'cuda' });
-    await context.dispose();
-    return { available: true, reason: context.reason };
+    const { name, count, arch, driver } = await probeCard();
+    const cards = count === 1 ? 'one card' : `the first of ${count} cards`;
+    return { available: true, reason: `sm_${arch}, ${cards}, driver for CUDA ${driver}`, card: name, driver };
   } catch (error) {
     if (!HyperBagelError.isInstance(error)) throw error;
     return { available: false, reason: error.message };
@@ -70,7 +71,7 @@ function describe({ addon, cpu, cuda, problem, ...report }: DoctorReport): strin
     cpu.isa === null
       ? 'cpu:   not usable'
       : `cpu:   ${cpu.isa}${cpu.forced ? ' (forced by HYPER_BAGEL_ISA)' : ''}, ${cpu.threads} threads`,
-    `cuda:  ${cuda.available ? 'available' : `not available: ${cuda.reason}`}`,
+    `cuda:  ${cuda.available ? `${cuda.card} (${cuda.reason})` : `not available: ${cuda.reason}`}`,
   ];
   if (sets.length > 0) {
     const listed = sets.map((set) => `${set.name}${set.available ? '' : ' (not on this machine)'}`);

@@ -1,6 +1,7 @@
 import { HyperBagelError } from '../errors.js';
 import type {
   Counters,
+  DeviceInfo,
   NativeActivity,
   NativeAddon,
   NativeContext,
@@ -74,6 +75,15 @@ export function opContracts(): ReadonlyMap<string, { number: number; contract: O
 /** The instruction sets of the cpu backend that this build has, best first. */
 export function instructionSets(): { name: string; available: boolean; model: boolean }[] {
   return addon().instructionSets();
+}
+
+/**
+ * The NVIDIA card that a context would run on; starts its driver.
+ *
+ * @throws HyperBagelError BACKEND_MISSING with what is missing: the library, the driver (or a newer one), a card
+ */
+export function probeCard(): Promise<DeviceInfo> {
+  return addon().probeDevice('cuda');
 }
 
 const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;

@@ -47,9 +47,9 @@ function simtOptions(options: SimtOptions = {}): NativeDeviceOptions {
 }
 
 /** The card that `auto` takes, or the reason why there is none. */
-async function findCard(addon: NativeAddon): Promise<DeviceInfo | string> {
+async function findCard(native: NativeAddon): Promise<DeviceInfo | string> {
   try {
-    return await addon.probeDevice('cuda');
+    return await native.probeDevice('cuda');
   } catch (error) {
     if (!HyperBagelError.isInstance(error)) throw error;
     return error.message;

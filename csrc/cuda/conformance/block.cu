@@ -116,6 +116,7 @@ HB_TEST(last_block) {
 HB_KERNEL void publish(uint32_t* data, uint32_t* flag, uint32_t* out) {
   if (block_x() % 2 == 0) {
     data[block_x()] = block_x() * 7;
+    fence_system();
     store_release(flag + block_x(), 1);
   } else {
     out[block_x()] = load_acquire(flag + block_x() - 1) ? data[block_x() - 1] : (block_x() - 1) * 7;

@@ -322,6 +322,8 @@ HB_EMULATED T atomic_min(T* at, T v, HB_SITE) {
 // --- Order between blocks ---
 /// What this thread wrote before is seen by whoever sees what it writes after.
 HB_EMULATED void fence_device() { std::atomic_thread_fence(std::memory_order_seq_cst); }
+/// The same for the host and what it shares with the device.
+HB_EMULATED void fence_system() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 HB_EMULATED uint32_t load_acquire(const uint32_t* at, HB_SITE) {
   simt::atomic_access(at, 4, site);
   return __atomic_load_n(at, __ATOMIC_ACQUIRE);

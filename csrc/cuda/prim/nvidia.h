@@ -147,6 +147,7 @@ HB_DEVICE uint64_t atomic_min(uint64_t* at, uint64_t v) {
 
 // --- Order between blocks ---
 HB_DEVICE void fence_device() { __threadfence(); }
+HB_DEVICE void fence_system() { __threadfence_system(); }
 HB_DEVICE uint32_t load_acquire(const uint32_t* at) {
   uint32_t v;
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(at) : "memory");

@@ -1,0 +1,62 @@
+// The op sweep on the CUDA kernels, run by the emulator: every case against the float64 oracle in three schedules, watched for
+// races, with device memory closed to the host; the same bits in all of them.
+import { afterAll, describe, expect, test } from 'vitest';
+import { Context } from '../../lib/tensor/context.js';
+import { allCases } from '../kit/all-cases.js';
+import type { OpInputs } from '../kit/cases.js';
+import { differences, liveOnly, type Results, runCase } from '../kit/run-case.js';
+import { openSimt, SEEDS, simtOps } from '../kit/simt.js';
+import { check, expectation } from '../kit/sweep.js';
+
+const full = process.env.HB_TEST_FULL === '1';
+/** The emulator is no place for a large product. */
+const MOST_FLOPS = 20e6;
+
+const ops = await simtOps(await allCases());
+if (!full) console.log('skipped on simt: cases of the bench (HB_TEST_FULL=1 runs those up to 20 MFLOP)');
+const contexts = await Promise.all(SEEDS.map((seed) => openSimt(seed)));
+const cpu = await Context.create({ device: 'cpu' });
+const worstOf: Record<string, number> = {};
+const tooLarge: string[] = [];
+
+afterAll(async () => {
+  for (const cx of [...contexts, cpu]) await cx.dispose();
+  const figures = Object.entries(worstOf).map(([op, worst]) => `${op} ${worst.toFixed(2)}`);
+  console.log(`largest error on simt in units of the tolerance: ${figures.join(', ')}`);
+  if (tooLarge.length > 0) console.log(`skipped on simt, above 20 MFLOP: ${tooLarge.join(', ')}`);
+});
+
+/** Flops of a case, by its contract. */
+async function flopsOf(op: string, inputs: OpInputs): Promise<number> {
+  cpu.profileStart();
+  await runCase(cpu, op, inputs);
+  return Math.max(0, ...cpu.profileStop().map((event) => (event.op === op ? event.flops : 0)));
+}
+
+for (const cases of ops) {
+  describe(cases.op, () => {
+    for (const c of cases.cases) {
+      const perf = c.tags.includes('perf');
+      if (perf && !full) continue;
+      test(c.name, { timeout: 300_000 }, async () => {
+        const expected = expectation(cases, c);
+        if (perf && (await flopsOf(cases.op, expected.inputs)) > MOST_FLOPS) {
+          tooLarge.push(`${cases.op} ${c.name}`);
+          return;
+        }
+        const complaints: string[] = [];
+        let first: Results | undefined;
+        for (const [i, cx] of contexts.entries()) {
+          const results = await runCase(cx, cases.op, expected.inputs);
+          const verdict = check(cases, expected, results);
+          worstOf[cases.op] = Math.max(worstOf[cases.op] ?? 0, verdict.worst);
+          complaints.push(...verdict.complaints.map((text) => `seed ${SEEDS[i]}: ${text}`));
+          const live = liveOnly(cases.op, expected.inputs, results);
+          complaints.push(...differences(first ?? live, live).map((text) => `seeds 0 and ${SEEDS[i]}: ${text}`));
+          first ??= live;
+        }
+        expect(complaints).toEqual([]);
+      });
+    }
+  });
+}
