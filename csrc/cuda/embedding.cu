@@ -1,15 +1,8 @@
 #include "cuda/element.h"
-#include "cuda/flags.h"
+#include "cuda/indices.h"
 
 namespace hb::cuda {
 namespace {
-
-/// A row of a table: `id` clamped, which thread 0 of the row tells.
-HB_DEVICE int64_t clamped(int id, int size, int column, uint32_t* flags) {
-  if (id >= 0 && id < size) return id;
-  if (column == 0) raise<kFlagIndexClamped>(flags);
-  return id < 0 ? 0 : size - 1;
-}
 
 template <class T, class O, bool wide>
 struct Pick {
@@ -22,7 +15,7 @@ struct Pick {
   HB_DEVICE void operator()(int row, int column) const {
     if (row >= live_count(rows, n)) return;
     float v[kStep];
-    load_step<wide>(v, table + clamped(ids[row], size, column, flags) * d + column * kStep);
+    load_step<wide>(v, table + int64_t{clamp_index(ids[row], size, column == 0 ? flags : nullptr)} * d + column * kStep);
     store_step<wide>(out + int64_t{row} * d + column * kStep, v);
   }
 };
@@ -43,11 +36,11 @@ struct Add {
     float v[kStep], w[kStep];
     load_step<wide>(v, x + at);
     if (table2) {
-      load_step<wide>(w, table2 + clamped(ids2[row], size2, column, flags) * d + column * kStep);
+      load_step<wide>(w, table2 + int64_t{clamp_index(ids2[row], size2, column == 0 ? flags : nullptr)} * d + column * kStep);
       HB_UNROLL
       for (int i = 0; i < kStep; ++i) v[i] = add_rn(v[i], w[i]);
     }
-    load_step<wide>(w, table + clamped(ids[row], size, column, flags) * d + column * kStep);
+    load_step<wide>(w, table + int64_t{clamp_index(ids[row], size, column == 0 ? flags : nullptr)} * d + column * kStep);
     HB_UNROLL
     for (int i = 0; i < kStep; ++i) v[i] = add_rn(v[i], w[i]);
     store_step<wide>(out + at, v);

@@ -1,4 +1,4 @@
-import type { OpCase, OpCases, OpInputs, Rng } from '../kit/cases.js';
+import type { OpCase, OpCases, OperandData, OpInputs, OracleTensor, Rng } from '../kit/cases.js';
 import { normals, operand } from '../kit/cases.js';
 
 type Float = 'f32' | 'bf16';
@@ -10,6 +10,32 @@ function one(name: string, tag: 'small' | 'edge' | 'perf', dtype: Float, rows: n
     attributes: {},
   });
   return { name, tags: [tag], dims: { M: rows.reduce((a, b) => a + b, 0), K: k }, build };
+}
+
+/** All rows of the parts, and how many columns a row takes. */
+function stacked({ operands }: OpInputs) {
+  const parts = ['weight', 'second', 'third'].flatMap((name) => (operands[name] ? [operand(operands, name)] : []));
+  const k = parts[0]?.shape[1] ?? 0;
+  const rows = parts.flatMap((p) =>
+    Array.from({ length: p.shape[0] ?? 0 }, (_, i) => p.data.subarray(i * k, (i + 1) * k)),
+  );
+  const bf16 = parts[0]?.dtype === 'bf16';
+  return { rows, k, bf16, columns: bf16 ? Math.ceil(k / 32) * 32 : k };
+}
+
+/** Elements as they lie in memory: `place` gives row and column; beyond the matrix there are zeros. */
+function stored(
+  rows: readonly OperandData[],
+  k: number,
+  columns: number,
+  place: (at: number) => readonly [number, number],
+): Record<string, OracleTensor> {
+  const data = new Float64Array(Math.ceil(rows.length / 16) * 16 * columns);
+  for (let at = 0; at < data.length; at++) {
+    const [row, column] = place(at);
+    data[at] = rows[row]?.[column] ?? 0;
+  }
+  return { out: { shape: [rows.length, k], data } };
 }
 
 export const cases: OpCases = {
@@ -28,26 +54,22 @@ export const cases: OpCases = {
     one('no columns', 'edge', 'bf16', [3], 0),
     one('q, k and v of the 7B model', 'perf', 'bf16', [3584, 512, 512], 3584),
   ],
-  /** The layout as csrc/core/tensor.h describes it, told by where each stored element comes from. */
-  oracle({ operands }) {
-    const parts = ['weight', 'second', 'third'].flatMap((name) => (operands[name] ? [operand(operands, name)] : []));
-    const k = parts[0]?.shape[1] ?? 0;
-    const rows = parts.flatMap((p) =>
-      Array.from({ length: p.shape[0] ?? 0 }, (_, i) => p.data.subarray(i * k, (i + 1) * k)),
-    );
-    const bf16 = parts[0]?.dtype === 'bf16';
-    const columns = bf16 ? Math.ceil(k / 32) * 32 : k;
-    const panels = Math.ceil(rows.length / 16);
-    const data = new Float64Array(panels * 16 * columns);
-    for (let at = 0; at < data.length; at++) {
+  /** The cpu's layout as csrc/core/tensor.h describes it, told by where each stored element comes from. */
+  oracle(inputs) {
+    const { rows, k, columns, bf16 } = stacked(inputs);
+    return stored(rows, k, columns, (at) => {
       const panel = Math.floor(at / (16 * columns));
       const within = at % (16 * columns);
       const [row, column] = bf16
         ? [Math.floor((within % 32) / 2), Math.floor(within / 32) * 2 + (within % 2)]
         : [within % 16, Math.floor(within / 16)];
-      data[at] = rows[panel * 16 + row]?.[column] ?? 0;
-    }
-    return { out: { shape: [rows.length, k], data } };
+      return [panel * 16 + row, column];
+    });
+  },
+  /** Rows with their padding. */
+  onDevice(inputs) {
+    const { rows, k, columns } = stacked(inputs);
+    return stored(rows, k, columns, (at) => [Math.floor(at / columns), at % columns]);
   },
   exact: ['out'],
 };

@@ -45,6 +45,8 @@ export interface OpCases {
    * every InOut operand that it changes. Rows beyond `rows` are not compared.
    */
   oracle(inputs: OpInputs): Record<string, OracleTensor>;
+  /** The oracle for devices, where the layout of an output is the backend's own. */
+  onDevice?(inputs: OpInputs): Record<string, OracleTensor>;
   /** Outputs that must match exactly. Those of integer dtype always do. */
   exact?: string[];
   /** Largest error relative to the largest expected magnitude of the row (the last dim), per dtype of the output. */

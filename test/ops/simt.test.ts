@@ -3,7 +3,9 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { Context } from '../../lib/tensor/context.js';
 import { allCases } from '../kit/all-cases.js';
-import type { OpInputs } from '../kit/cases.js';
+import type { OpCases, OpInputs } from '../kit/cases.js';
+import { seeded } from '../kit/cases.js';
+import { deadRows, hasRows, plainAndPacked, rowAlone, takesPacked } from '../kit/independence.js';
 import { differences, liveOnly, type Results, runCase } from '../kit/run-case.js';
 import { openSimt, SEEDS, simtOps } from '../kit/simt.js';
 import { check, expectation } from '../kit/sweep.js';
@@ -33,7 +35,8 @@ async function flopsOf(op: string, inputs: OpInputs): Promise<number> {
   return Math.max(0, ...cpu.profileStop().map((event) => (event.op === op ? event.flops : 0)));
 }
 
-for (const cases of ops) {
+for (const all of ops) {
+  const cases = { ...all, oracle: all.onDevice ?? all.oracle };
   describe(cases.op, () => {
     for (const c of cases.cases) {
       const perf = c.tags.includes('perf');
@@ -60,3 +63,37 @@ for (const cases of ops) {
     }
   });
 }
+
+/** Runs a check on all cases but the bench's, in a schedule of its own. */
+function forCases(
+  what: (cases: OpCases) => boolean,
+  checkCase: (cases: OpCases, inputs: OpInputs) => Promise<string[] | null>,
+): void {
+  for (const cases of ops.filter(what)) {
+    test(cases.op, { timeout: 300_000 }, async () => {
+      const complaints: string[] = [];
+      let checked = 0;
+      for (const c of cases.cases.filter(({ tags }) => !tags.includes('perf'))) {
+        const found = await checkCase(cases, c.build(seeded(11)));
+        if (found) checked++;
+        complaints.push(...(found ?? []).map((text) => `${c.name}: ${text}`));
+      }
+      expect(complaints).toEqual([]);
+      expect(checked, 'cases that the check applies to').toBeGreaterThan(0);
+    });
+  }
+}
+
+const [inOrder, random] = contexts as [Context, Context];
+
+describe('a plain weight and a packed one give the same bits', () => {
+  forCases(takesPacked, (cases, inputs) => plainAndPacked(inOrder, cases, inputs));
+});
+
+describe('a row alone has the bits that it has among the others', () => {
+  forCases(hasRows, (cases, inputs) => rowAlone(random, inOrder, cases, inputs));
+});
+
+describe('rows beyond the live ones are neither read nor written', () => {
+  forCases(hasRows, (cases, inputs) => deadRows(inOrder, cases, inputs));
+});
