@@ -35,7 +35,7 @@ struct Concat {
   HB_DEVICE void operator()(int row, int column) const {
     if (row >= live_count(rows, n)) return;
     const int past_a = column - a_width, past_b = past_a - b_width;
-    const U* from = past_a < 0    ? a + int64_t{row} * a_width + column
+    const U* from = past_a < 0   ? a + int64_t{row} * a_width + column
                     : past_b < 0 ? b + int64_t{row} * b_width + past_a
                                  : c + int64_t{row} * (width - a_width - b_width) + past_b;
     copy_unit(to + int64_t{row} * width + column, from);
@@ -109,8 +109,8 @@ Status concat_columns_cuda(const OpContext& cx, const ConcatColumns& a) {
       [&](auto* unit) {
         using U = std::remove_reference_t<decltype(*unit)>;
         const auto units = [](int64_t bytes) { return static_cast<int>(bytes / static_cast<int64_t>(sizeof(U))); };
-        const Concat<U> body{a.out.as<U>(),    a.a.as<U>(),       a.b.as<U>(),
-                             a.c.as<U>(),      units(widths[0]),  units(widths[1]),
+        const Concat<U> body{a.out.as<U>(),    a.a.as<U>(),         a.b.as<U>(),
+                             a.c.as<U>(),      units(widths[0]),    units(widths[1]),
                              units(widths[2]), static_cast<int>(n), a.rows ? a.rows.as<int32_t>() : nullptr};
         return each_in_rows(cx, n, body.width, body);
       },

@@ -1,6 +1,6 @@
 #pragma once
-// The one launch shape of ops that are the same for every element or every row: copies, lookups, maps of values. A kernel
-// is a struct whose members are its arguments and whose call operator does one element.
+// The one launch shape of ops that are the same for every element or every row: copies, lookups, maps of values. A
+// kernel is a struct whose members are its arguments and whose call operator does one element.
 #include "cuda/kernels.h"
 #include "cuda/launch.h"
 #include "cuda/prim/prim.h"

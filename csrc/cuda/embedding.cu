@@ -15,7 +15,8 @@ struct Pick {
   HB_DEVICE void operator()(int row, int column) const {
     if (row >= live_count(rows, n)) return;
     float v[kStep];
-    load_step<wide>(v, table + int64_t{clamp_index(ids[row], size, column == 0 ? flags : nullptr)} * d + column * kStep);
+    load_step<wide>(v,
+                    table + int64_t{clamp_index(ids[row], size, column == 0 ? flags : nullptr)} * d + column * kStep);
     store_step<wide>(out + int64_t{row} * d + column * kStep, v);
   }
 };
@@ -36,11 +37,13 @@ struct Add {
     float v[kStep], w[kStep];
     load_step<wide>(v, x + at);
     if (table2) {
-      load_step<wide>(w, table2 + int64_t{clamp_index(ids2[row], size2, column == 0 ? flags : nullptr)} * d + column * kStep);
+      load_step<wide>(
+          w, table2 + int64_t{clamp_index(ids2[row], size2, column == 0 ? flags : nullptr)} * d + column * kStep);
       HB_UNROLL
       for (int i = 0; i < kStep; ++i) v[i] = add_rn(v[i], w[i]);
     }
-    load_step<wide>(w, table + int64_t{clamp_index(ids[row], size, column == 0 ? flags : nullptr)} * d + column * kStep);
+    load_step<wide>(w,
+                    table + int64_t{clamp_index(ids[row], size, column == 0 ? flags : nullptr)} * d + column * kStep);
     HB_UNROLL
     for (int i = 0; i < kStep; ++i) v[i] = add_rn(v[i], w[i]);
     store_step<wide>(out + at, v);
@@ -60,9 +63,14 @@ Status embedding_cuda(const OpContext& cx, const Embedding& a) {
     using T = std::remove_reference_t<decltype(*t)>;
     using O = std::remove_reference_t<decltype(*o)>;
     const auto run = [&](auto body) {
-      body = {a.out.as<O>(),       a.table.as<T>(),       a.ids.as<int32_t>(),
-              optional<int32_t>(a.rows), static_cast<int>(n), static_cast<int>(d),
-              static_cast<int>(a.table.dims[0]), device(cx).flags};
+      body = {a.out.as<O>(),
+              a.table.as<T>(),
+              a.ids.as<int32_t>(),
+              optional<int32_t>(a.rows),
+              static_cast<int>(n),
+              static_cast<int>(d),
+              static_cast<int>(a.table.dims[0]),
+              device(cx).flags};
       return each_in_rows(cx, n, d / body.kStep, body);
     };
     return d % kWide == 0 && aligned16(a.table, a.out) ? run(Pick<T, O, true>()) : run(Pick<T, O, false>());

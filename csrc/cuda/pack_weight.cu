@@ -12,7 +12,9 @@ struct Pack {
   int m, m2, live, k, stride;
   HB_DEVICE void operator()(int row, int column) const {
     const int past = row - m, past2 = past - m2;
-    const T* from = past < 0 ? first + int64_t{row} * k : past2 < 0 ? second + int64_t{past} * k : third + int64_t{past2} * k;
+    const T* from = past < 0    ? first + int64_t{row} * k
+                    : past2 < 0 ? second + int64_t{past} * k
+                                : third + int64_t{past2} * k;
     out[int64_t{row} * stride + column] = row < live && column < k ? from[column] : T{0};
   }
 };

@@ -101,10 +101,10 @@ Status unpatchify_cuda(const OpContext& cx, const Unpatchify& a) {
   return with_type(a.x, [&](auto* t) {
     using T = std::remove_reference_t<decltype(*t)>;
     const int64_t columns = a.out.dims[1] / a.patch, values = a.patch * a.out.dims[2];
-    return each_in_rows(cx, a.out.dims[0], columns * values,
-                        Unpatch<T>{a.out.as<T>(), a.x.as<T>(), static_cast<int>(a.patch), static_cast<int>(values),
-                                   static_cast<int>(columns), static_cast<float>(a.scale),
-                                   static_cast<float>(a.shift)});
+    return each_in_rows(
+        cx, a.out.dims[0], columns * values,
+        Unpatch<T>{a.out.as<T>(), a.x.as<T>(), static_cast<int>(a.patch), static_cast<int>(values),
+                   static_cast<int>(columns), static_cast<float>(a.scale), static_cast<float>(a.shift)});
   });
 }
 

@@ -46,8 +46,8 @@ bool check_driver(DeviceInfo* info, DeviceFailure* failure) {
     return missing(failure, "no NVIDIA driver was found; CUDA " + required + " or newer is required");
   put(info->driver, sizeof info->driver, version_text(driver));
   if (driver < CUDART_VERSION / 1000 * 1000)
-    return missing(failure, "the NVIDIA driver is too old: CUDA " + required + " or newer is required, it serves CUDA " +
-                                version_text(driver));
+    return missing(failure, "the NVIDIA driver is too old: CUDA " + required +
+                                " or newer is required, it serves CUDA " + version_text(driver));
   return true;
 }
 
@@ -57,7 +57,8 @@ bool describe(DeviceInfo* info, int ordinal, DeviceFailure* failure) {
   if (const cudaError_t error = cudaGetDeviceCount(&count); error != cudaSuccess || count == 0)
     return missing(failure, std::string("no NVIDIA card can be used: ") + cudaGetErrorString(error));
   if (ordinal < 0 || ordinal >= count)
-    return fail(failure, Code::BAD_OPTION, "there is no card " + std::to_string(ordinal) + ", only " + std::to_string(count));
+    return fail(failure, Code::BAD_OPTION,
+                "there is no card " + std::to_string(ordinal) + ", only " + std::to_string(count));
   cudaDeviceProp properties{};
   if (!settle(failure, cudaGetDeviceProperties(&properties, ordinal), "properties of the card")) return false;
   put(info->name, sizeof info->name, properties.name);
@@ -66,8 +67,9 @@ bool describe(DeviceInfo* info, int ordinal, DeviceFailure* failure) {
   info->processors = properties.multiProcessorCount;
   info->memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
   if (info->arch < 80)
-    return missing(failure, std::string(properties.name) + " has compute capability " + std::to_string(properties.major) +
-                                "." + std::to_string(properties.minor) + ", 8.0 or newer is required");
+    return missing(failure, std::string(properties.name) + " has compute capability " +
+                                std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                                ", 8.0 or newer is required");
   return true;
 }
 
@@ -108,7 +110,8 @@ void* allocate(void* device, size_t bytes) {
 void* allocate_host(void* device, size_t bytes) {
   enter(device);
   void* block = nullptr;
-  if (cudaHostAlloc(&block, bytes ? bytes : 1, cudaHostAllocPortable | cudaHostAllocMapped) == cudaSuccess) return block;
+  if (cudaHostAlloc(&block, bytes ? bytes : 1, cudaHostAllocPortable | cudaHostAllocMapped) == cudaSuccess)
+    return block;
   cudaGetLastError();
   return nullptr;
 }
