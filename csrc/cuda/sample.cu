@@ -106,24 +106,25 @@ HB_KERNEL void HB_BOUNDS(kLogitThreads, 4) sample_draw_kernel(SampleArgs a) {
   const uint32_t pivot = state.pivot;
   const int32_t last = state.last;
   const float* logits = a.logits + int64_t{row} * a.v;
+  float x[kLogitGroups][4];  // all on their way before the first is needed
+  HB_UNROLL
+  for (int g = 0; g < kLogitGroups; ++g) load_group<kWide>(x[g], logits, group_id(segment, g), a.v);
   uint64_t best = kNoKey;
   float bar = smem.bar;
   HB_UNROLL
   for (int g = 0; g < kLogitGroups; ++g) {
     const int first = group_id(segment, g);
-    float x[4];
-    load_group<kWide>(x, logits, first, a.v);
-    float top = x[0];
+    float top = x[g][0];
     HB_UNROLL
-    for (int j = 1; j < 4; ++j) top = x[j] > top ? x[j] : top;
+    for (int j = 1; j < 4; ++j) top = x[g][j] > top ? x[g][j] : top;
     const float lowest = rough ? lowest_word((top - m) * inverse, bar) : -1.0f;
     int32_t word[4];
     philox_words(s.seed, static_cast<uint32_t>(first) >> 2, s.position, Purpose::token, 0, word);
     HB_UNROLL
     for (int j = 0; j < 4; ++j) {
       if (static_cast<float>(static_cast<uint32_t>(word[j])) * 2.3283064365386963e-10f < lowest) continue;
-      const uint32_t o = ordered(x[j]);
-      const float d = scaled(x[j], m, s.t);
+      const uint32_t o = ordered(x[g][j]);
+      const float d = scaled(x[g][j], m, s.t);
       if (first + j >= a.v || o < pivot || (o == pivot && first + j > last) || d < s.floor) continue;
       const float value = add_rn(d, gumbel_draw(word[j]));
       best = max_key(best, key_of(value, first + j));

@@ -78,14 +78,17 @@ HB_DEVICE int list_best(const SampleArgs& a, int row, uint32_t pivot, FilterSmem
   const float* max = a.chunk_max + int64_t{row} * a.chunks;
   if (thread_x() == 0) smem.listed = 0;
   sync_block();
-  for (int c = static_cast<int>(warp()); c < a.chunks; c += kFilterWarps) {
-    if (ordered(max[c]) < pivot) continue;
-    HB_UNROLL
-    for (int half = 0; half < kChunk; half += 32) {
-      const int id = c * kChunk + half + static_cast<int>(lane());
-      if (id >= a.v || ordered(x[id]) < pivot) continue;
-      const int place = atomic_add(&smem.listed, 1);
-      if (place < kListRoom) smem.list[place] = ~key_of(x[id], id);
+  for (int base = static_cast<int>(warp()) * 32; base < a.chunks; base += kFilterThreads) {
+    const int mine = base + static_cast<int>(lane());
+    uint32_t reaching = ballot(kAllLanes, mine < a.chunks && ordered(max[mine]) >= pivot);
+    for (; reaching; reaching &= reaching - 1) {
+      const int first = (base + first_set(reaching) - 1) * kChunk + static_cast<int>(lane());
+      HB_UNROLL
+      for (int id = first; id < first + kChunk; id += 32) {
+        if (id >= a.v || ordered(x[id]) < pivot) continue;
+        const int place = atomic_add(&smem.listed, 1);
+        if (place < kListRoom) smem.list[place] = ~key_of(x[id], id);
+      }
     }
   }
   sync_block();
