@@ -1,16 +1,25 @@
 #pragma once
 // Attention of 16 query rows of one warp over a tile of 64 keys on tensor cores, for bf16. Included by device code.
 //
-// Shared memory holds rows of 16-byte parts, whose order is permuted within a row so that eight rows that ldmatrix
-// reads at once lie in different banks.
+// Shared memory holds rows of 16-byte parts, so placed that eight rows that ldmatrix reads at once lie in different
+// banks.
 #include "cuda/attention_rows.h"
 
 namespace hb::cuda {
 
-/// Place of part `part` of row `row`, in elements, where rows have kWidth elements (32, 64 or a multiple of 64).
+/// Elements from one row to the next. Rows of 32, 64 or 128 elements permute their parts; others are eight longer.
+HB_HD constexpr int pitch_of(int width) { return (width & (width - 1)) == 0 ? width : width + 8; }
+
+/// Place of part `part` of row `row`, in elements, where rows have kWidth elements, a multiple of 16 from 32 on.
 template <int kWidth>
 HB_DEVICE int part_at(int row, int part) {
-  return row * kWidth + 8 * (part ^ (kWidth == 32 ? row >> 1 & 3 : row & 7));
+  constexpr int kPitch = pitch_of(kWidth);
+  if constexpr (kPitch > kWidth) {
+    static_assert(kPitch / 8 % 2 == 1);
+    return row * kPitch + 8 * part;
+  } else {
+    return row * kWidth + 8 * (part ^ (kWidth == 32 ? row >> 1 & 3 : row & 7));
+  }
 }
 
 /// Sums of a warp over the keys so far. A lane has rows lane / 4 and lane / 4 + 8, of each 8 columns 2 (lane % 4) and

@@ -30,6 +30,7 @@ HB_OPS(HB_DECLARE)
 // Why an op cannot take these arguments, or null.
 const char* linear_limit(const Linear& a);
 const char* conv2d_limit(const Conv2d& a);
+const char* dense_attention_limit(const DenseAttention& a);
 const char* paged_attention_limit(const PagedAttention& a);
 const char* qk_norm_rope_append_limit(const QkNormRopeAppend& a);
 
@@ -37,6 +38,7 @@ const char* qk_norm_rope_append_limit(const QkNormRopeAppend& a);
 size_t draft_expand_workspace(const DraftExpand& a, int workers);
 size_t draft_topk_workspace(const DraftTopk& a, int workers);
 size_t guided_update_workspace(const GuidedUpdate& a, int workers);
+size_t group_norm_workspace(const GroupNorm& a, int workers);
 size_t paged_attention_workspace(const PagedAttention& a, int workers);
 size_t sample_workspace(const Sample& a, int workers);
 size_t tree_build_workspace(const TreeBuild& a, int workers);

@@ -40,6 +40,7 @@ constexpr Table make() {
   HB_WS(paged_attention, PagedAttention);
   HB_S(qk_norm_rope_append, QkNormRopeAppend);
   HB_K(kv_commit, KvCommit);
+  HB_S(dense_attention, DenseAttention);
   HB_W(sample, Sample);
   HB_K(time_embedding, TimeEmbedding);
   HB_W(tree_build, TreeBuild);
