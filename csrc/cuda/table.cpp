@@ -40,6 +40,8 @@ constexpr Table make() {
   HB_WS(paged_attention, PagedAttention);
   HB_S(qk_norm_rope_append, QkNormRopeAppend);
   HB_K(kv_commit, KvCommit);
+  HB_K(layer_norm, LayerNorm);
+  HB_W(group_norm, GroupNorm);
   HB_S(dense_attention, DenseAttention);
   HB_W(sample, Sample);
   HB_K(time_embedding, TimeEmbedding);
