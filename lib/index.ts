@@ -12,6 +12,7 @@ export type {
   AnswerStream,
   RoundReport,
   Speculate,
+  SpeculateBy,
   SpeculationStats,
 } from './models/bagel/answer.js';
 export type { AnswerManyItem, AnswerManyOptions, AnswerManyResult } from './models/bagel/answer-many.js';

@@ -4,7 +4,7 @@ import type { RoundReport } from '../models/bagel/answer.js';
 import { THINK_PROMPTS } from '../models/bagel/contexts.js';
 import { info } from './log.js';
 import { withProfiledModel } from './model.js';
-import { addModelOptions, collect, defined, integer, type ModelFlags, real } from './options.js';
+import { addDraftOption, addModelOptions, collect, defined, integer, type ModelFlags, real } from './options.js';
 import { Progress } from './progress.js';
 import { roundText } from './trace.js';
 
@@ -19,10 +19,12 @@ interface AskFlags extends ModelFlags {
   stop?: string[];
   think?: true;
   repetitionPenalty?: number;
-  speculate: 'off' | 'ngram' | 'eagle' | 'auto';
+  speculate: (typeof DRAFTERS)[number];
   treeNodes?: number;
   trace?: true;
 }
+
+const DRAFTERS = ['off', 'ngram', 'eagle', 'eagle,ngram', 'auto'] as const;
 
 export function register(program: Command): void {
   const command = program
@@ -44,13 +46,13 @@ export function register(program: Command): void {
     )
     .addOption(
       new Option('--speculate <drafter>', 'where drafts come from; the answer is the same')
-        .choices(['off', 'ngram', 'eagle', 'auto'])
+        .choices(DRAFTERS)
         .default('auto'),
     )
     .option('--tree-nodes <n>', 'nodes of a draft tree, the root included (default: by measured cost)', integer(1, 128))
     .option('--trace', 'print the draft tree of each round to stderr, accepted nodes marked with *')
     .option('--think', 'let the model think before it answers');
-  addModelOptions(command).action(run);
+  addModelOptions(addDraftOption(command)).action(run);
 }
 
 async function run(text: string, flags: AskFlags): Promise<void> {
@@ -69,14 +71,16 @@ async function run(text: string, flags: AskFlags): Promise<void> {
     `${stats.tokens} tokens in ${stats.steps} steps (${finishReason}), ${answer.promptTokens} of prompt in ${timings.promptMs.toFixed(0)} ms, ` +
       `${stats.tokensPerSecond.toFixed(1)} tokens/s, seed ${seed}`,
   );
-  const { drafter, rounds, drafted, accepted, meanAcceptedWithBonus, speedup, note } = stats.speculation;
+  const { drafter, rounds, drafted, accepted, meanAcceptedWithBonus, draftMs, speedup, note } = stats.speculation;
   if (drafter === 'off') return;
   info(
     `${drafter}: ${rounds} rounds, ${accepted} of ${drafted} drafted tokens accepted, ` +
-      `${meanAcceptedWithBonus.toFixed(2)} tokens per step` +
+      `${meanAcceptedWithBonus.toFixed(2)} tokens per step, ${percent(draftMs / timings.answerMs)} of the time in drafting` +
       `${speedup === undefined ? '' : `, ${speedup.toFixed(2)} times a plain step`}${note === undefined ? '' : `; ${note}`}`,
   );
 }
+
+const percent = (share: number) => `${(100 * share).toFixed(0)}%`;
 
 /** Asks, and streams the answer to stdout unless one JSON object is wanted. */
 async function ask(bagel: Bagel, text: string, flags: AskFlags, signal: AbortSignal): Promise<Answer> {
@@ -85,7 +89,7 @@ async function ask(bagel: Bagel, text: string, flags: AskFlags, signal: AbortSig
   const onRound = flags.trace && ((round: RoundReport) => info(roundText(round, spell)));
   const options = {
     ...defined({ temperature, topK, topP, minP, repetitionPenalty, maxTokens, seed, stop, treeNodes, onRound }),
-    speculate,
+    speculate: speculate === 'eagle,ngram' ? (['eagle', 'ngram'] as const) : speculate,
     signal,
   };
   const progress = new Progress('answering');

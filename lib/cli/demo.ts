@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { Bagel, Drawing, DrawOptions, Image } from '../index.js';
+import type { Bagel, Drawing, DrawOptions, Image, Speculate } from '../index.js';
 import { ioError } from '../io/file-error.js';
 import { decodeImage } from '../io/image.js';
 import { writeFileAtomic } from '../io/output.js';
@@ -11,7 +11,7 @@ import { summarize } from '../profile/report.js';
 import { formatTable } from '../profile/table.js';
 import { type DemoResults, type DemoRow, demoTable, renderReport } from './demo-report.js';
 import { withModel, writeProfile } from './model.js';
-import { addModelOptions, type ModelFlags } from './options.js';
+import { addDraftOption, addModelOptions, type ModelFlags } from './options.js';
 import { Progress } from './progress.js';
 
 interface DemoFlags extends ModelFlags {
@@ -37,7 +37,7 @@ export function register(program: Command): void {
     .command('demo')
     .description('ask, draw and edit with the bundled model, and write a report')
     .option('-o, --out <dir>', 'folder for the pictures and report.html', 'out');
-  addModelOptions(command).action(run);
+  addModelOptions(addDraftOption(command)).action(run);
 }
 
 async function run(flags: DemoFlags): Promise<void> {
@@ -78,12 +78,14 @@ const textOf = (runs: readonly { text: string }[]) => runs.map(({ text }) => tex
 class Demo {
   readonly #bagel: Bagel;
   readonly #signal: AbortSignal;
+  readonly #speculate: Speculate;
   readonly #results: Omit<DemoResults, 'profiles'>;
   readonly #events: Record<DemoRow['kind'], ProfileEvent[]> = { ask: [], draw: [], edit: [] };
 
   constructor(bagel: Bagel, signal: AbortSignal, loadSeconds: number) {
     this.#bagel = bagel;
     this.#signal = signal;
+    this.#speculate = bagel.hasDraftHead ? ['eagle', 'ngram'] : 'ngram';
     const { device, isa, threads } = bagel.context;
     const machine = `${device} (${isa}, ${threads} threads), ${bagel.dtype}`;
     this.#results = { machine, loadSeconds, answers: [], drawings: [], edits: [], rows: [] };
@@ -121,7 +123,7 @@ class Demo {
       using session = this.#bagel.session();
       await session.addImage(image, { signal });
       await session.addText(question, { signal });
-      const stream = session.answer({ signal, speculate: 'ngram' });
+      const stream = session.answer({ signal, speculate: this.#speculate });
       for await (const { text, draftedText } of stream) {
         if (draftedText !== '') runs.push({ text: draftedText, drafted: true });
         runs.push({ text: text.slice(draftedText.length), drafted: false });

@@ -84,7 +84,7 @@ export async function runDrawing(
   // What cannot be written is refused before anything is computed.
   imageFormatOf(flags.out);
   await checkOutputPath(flags.out);
-  const result = await withProfiledModel(flags, async (bagel, signal) => {
+  const result = await withProfiledModel({ ...flags, draft: false }, async (bagel, signal) => {
     const options = await drawOptions(flags, bagel, signal);
     const progress = new Progress('drawing');
     try {

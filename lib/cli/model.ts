@@ -33,9 +33,9 @@ export async function withModel<T>(
 async function loadModel(flags: ModelFlags, signal: AbortSignal): Promise<Bagel> {
   const progress = new Progress('loading the model');
   try {
-    const { device, dtype, threads } = flags;
+    const { device, dtype, threads, draft } = flags;
     const bagel = await Bagel.load(flags.model, {
-      ...defined({ device, dtype, threads }),
+      ...defined({ device, dtype, threads, draft }),
       keepMeasurements: flags.cache,
       signal,
       onProgress: ({ loaded, total }) => progress.update(loaded, total),

@@ -10,6 +10,8 @@ export interface ModelFlags {
   json?: true;
   /** False with --no-cache. */
   cache: boolean;
+  /** Folder of a draft head; false: that of the model folder is not loaded either. */
+  draft?: string | false;
 }
 
 export function addModelOptions(command: Command): Command {
@@ -36,6 +38,14 @@ export function addModelOptions(command: Command): Command {
     .option('--profile <file>', 'write a Chrome trace to the file and print a table by op to stderr')
     .option('--no-cache', 'measure this machine anew, and keep nothing in the cache folder of the user')
     .option('--json', 'print one JSON object instead of text');
+}
+
+/** For commands whose answers are drafted. */
+export function addDraftOption(command: Command): Command {
+  return command.option(
+    '--draft <dir>',
+    "folder of an EAGLE-3 draft head (default: draft/ in the model's folder, if any)",
+  );
 }
 
 /** A parser of whole numbers from `min` to `max`. */

@@ -85,3 +85,7 @@ export interface DeviceDraft {
 }
 
 export type Drafter = HostDrafter | DeviceDrafter;
+
+/** What statistics call a drafter and the one that shares its trees. */
+export const nameOf = ({ drafter, beside }: { drafter: Drafter; beside?: HostDrafter | undefined }): string =>
+  beside ? `${drafter.name} + ${beside.name}` : drafter.name;

@@ -86,6 +86,9 @@ const CASES: [name: string, args: () => string[], code: string, status: number][
   ['an output path that is a folder', () => draw('--out', inFolder('folder.png')), 'IO', FAILED],
   ['an output format that is none', () => draw('--out', inFolder('o.gif')), 'BAD_OPTION', BAD_USAGE],
   ['a profile that cannot be written', () => draw('--profile', inFolder('absent/p.json')), 'IO', FAILED],
+  ['no draft head to draft with', () => ['ask', 'what?', '--speculate', 'eagle'], 'NOT_SUPPORTED', FAILED],
+  ['a draft head that is not there', () => ['ask', 'what?', '--draft', inFolder('absent')], 'BAD_MODEL', FAILED],
+  ['a demo with no draft head there', () => ['demo', '-o', inFolder('o'), '--draft', 'examples'], 'BAD_MODEL', FAILED],
   ['a demo folder that is a file', () => ['demo', '--out', SCENE], 'IO', FAILED],
 ];
 

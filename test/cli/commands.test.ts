@@ -3,6 +3,8 @@ import path from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parseImage, type Scene } from '../../lib/eval/world/index.js';
 import { decodeImage } from '../../lib/io/image.js';
+import { readConfig } from '../../lib/models/bagel/config.js';
+import { writeRandomHead } from '../speculative/eagle-kit.js';
 import { cli, start, temporaryFolder } from './kit.js';
 
 const folder = temporaryFolder();
@@ -78,6 +80,24 @@ describe('ask', () => {
     expect(a?.tokens).not.toEqual(c?.tokens);
     const greedy = json((await cli([...sampled, '1', '--top-k', '1'])).stdout);
     expect(greedy.tokens).toEqual(golden.next_ids.slice(0, 12));
+  });
+
+  test('a draft head changes the statistics and nothing else', async () => {
+    const draft = await writeRandomHead(inFolder('head'), (await readConfig('models/tiny')).llm);
+    const args = ['ask', question, '-i', SCENE, '--max-tokens', '20', '--tree-nodes', '8', '--draft', draft];
+    for (const [drafters, name] of [
+      ['eagle', 'eagle'],
+      ['eagle,ngram', 'eagle + ngram'],
+    ] as const) {
+      const answer = json((await cli([...args, '--speculate', drafters, '--json'])).stdout);
+      expect(answer.tokens).toEqual(golden.next_ids.slice(0, 20));
+      const { speculation } = answer.stats as { speculation: Record<string, number | string> };
+      expect(speculation.drafter).toBe(name);
+      expect(speculation.drafted).toBeGreaterThan(20);
+      expect(speculation.draftMs).toBeGreaterThan(0);
+    }
+    const { stderr } = await cli([...args, '--speculate', 'eagle']);
+    expect(stderr).toMatch(/eagle: \d+ rounds, \d+ of \d+ drafted .* \d+% of the time in drafting/);
   });
 
   test('a reader that leaves early ends it quietly', async () => {

@@ -1,10 +1,10 @@
 // Draft heads for tests: random and constructed ones as files, and one in plain float64 loops that shares no code with the library.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { type FileTensor, writeSafetensors } from '../../lib/io/safetensors.js';
-import type { EagleConfig, EagleTarget } from '../../lib/speculative/eagle/config.js';
-import { normals, type Rng } from '../kit/cases.js';
+import { type EagleConfig, type EagleTarget, readEagleConfig } from '../../lib/speculative/eagle/config.js';
+import { normals, type Rng, seeded } from '../kit/cases.js';
 
 export type HeadTensors = Record<string, FileTensor>;
 
@@ -14,6 +14,28 @@ export const f32 = (shape: number[], data: ArrayLike<number>): FileTensor => ({
   data: Float32Array.from(data),
 });
 
+/** A folder with this head. */
+export async function writeHead(
+  folder: string,
+  config: Record<string, unknown>,
+  tensors: HeadTensors,
+): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
+  await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
+  return folder;
+}
+
+/** A folder with a head of random weights. */
+export async function writeRandomHead(
+  folder: string,
+  target: EagleTarget,
+  { json = {}, parts, seed = 1 }: { json?: Record<string, unknown>; parts?: HeadParts | undefined; seed?: number } = {},
+): Promise<string> {
+  await writeHead(folder, json, {});
+  return writeHead(folder, json, headTensors(seeded(seed), await readEagleConfig(folder, target), target, parts));
+}
+
 /** Writes a head's folder, runs `use` on it and removes it. */
 export async function withHead<R>(
   config: Record<string, unknown>,
@@ -22,9 +44,7 @@ export async function withHead<R>(
 ): Promise<R> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'hyper-bagel-eagle-'));
   try {
-    await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
-    await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
-    return await use(folder);
+    return await use(await writeHead(folder, config, tensors));
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

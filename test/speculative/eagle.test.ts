@@ -1,16 +1,13 @@
 // Drafting on the device: heads whose drafts are known, heads of random weights, and what the pipeline of rounds leaves behind.
-import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { writeSafetensors } from '../../lib/io/safetensors.js';
 import type { Answer, AnswerOptions, RoundReport } from '../../lib/models/bagel/answer.js';
 import { Bagel, bundledModel, type LoadOptions } from '../../lib/models/bagel/bagel.js';
 import { BatchDecoder, type DecodeItem, fixedPolicy } from '../../lib/speculative/decode.js';
-import { readEagleConfig } from '../../lib/speculative/eagle/config.js';
 import type { RoundTrace } from '../../lib/speculative/round.js';
 import { Activity } from '../../lib/tensor/context.js';
-import { seeded } from '../kit/cases.js';
 import { oracle } from './drafters.js';
 import {
   bigramConfig,
@@ -19,9 +16,9 @@ import {
   f32,
   type HeadParts,
   type HeadTensors,
-  headTensors,
   wideHead,
-  withHead,
+  writeHead,
+  writeRandomHead,
 } from './eagle-kit.js';
 
 const full = process.env.HB_TEST_FULL === '1';
@@ -42,21 +39,12 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true });
 });
 
-/** A folder with this head. */
-async function folderOf(name: string, config: Record<string, unknown>, tensors: HeadTensors): Promise<string> {
-  const folder = path.join(root, name);
-  await mkdir(folder, { recursive: true });
-  await writeFile(path.join(folder, 'config.json'), JSON.stringify(config));
-  await writeSafetensors(path.join(folder, 'model.safetensors'), tensors);
-  return folder;
-}
+const folderOf = (name: string, config: Record<string, unknown>, tensors: HeadTensors) =>
+  writeHead(path.join(root, name), config, tensors);
 
 /** A folder with a head of random weights. */
-async function randomFolder(name: string, json: Record<string, unknown>, parts: HeadParts = {}): Promise<string> {
-  const target = plainModel.config.llm;
-  const config = await withHead(json, { 'fc.weight': f32([1], [0]) }, (folder) => readEagleConfig(folder, target));
-  return folderOf(name, json, headTensors(seeded(name.length), config, target, parts));
-}
+const randomFolder = (name: string, json: Record<string, unknown>, parts?: HeadParts) =>
+  writeRandomHead(path.join(root, name), plainModel.config.llm, { json, parts, seed: name.length });
 
 const load = (draft: string, options: LoadOptions = {}) =>
   Bagel.load(undefined, { draft, cacheTokens: 8192, keepMeasurements: false, ...options });

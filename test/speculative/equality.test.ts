@@ -1,25 +1,31 @@
 // Speculation changes nothing but the time: an answer has the same bits with any drafter, tree size, batch and thread count as
 // with plain decoding, alone, on one thread. So has the next answer of the conversation, which reads what rounds left in the cache.
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { QUESTION_TYPES, questionItems, renderScene } from '../../lib/eval/world/index.js';
 import { Image } from '../../lib/io/image.js';
-import type { Answer, AnswerOptions } from '../../lib/models/bagel/answer.js';
+import type { Answer, AnswerOptions, Speculate } from '../../lib/models/bagel/answer.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { THINK_PROMPTS } from '../../lib/models/bagel/contexts.js';
 import type { Session } from '../../lib/models/bagel/session.js';
-import type { HostDrafter } from '../../lib/speculative/drafter.js';
+import type { Drafter } from '../../lib/speculative/drafter.js';
 import { NgramDrafter } from '../../lib/speculative/ngram.js';
 import { NgramMemory } from '../../lib/speculative/ngram-memory.js';
 import { instructionSets } from '../../lib/tensor/context.js';
 import { type Rng, seeded } from '../kit/cases.js';
 import { CoveringArray, type Row } from './covering.js';
 import { adversarial, broken, constructed, oracle, randomTrees } from './drafters.js';
+import { bigramConfig, bigramHead, writeHead, writeRandomHead } from './eagle-kit.js';
 
 const full = process.env.HB_TEST_FULL === '1';
 const ANSWERS = full ? 2000 : 100;
 
 /** Native ones, and models of others in software, which take their time. */
 const sets = instructionSets().filter(({ available, model }) => available && (full || !model));
+/** A model takes twenty times as long as the set that it stands for: it has its turn less often. */
+const often = sets.flatMap(({ name, model }) => (model ? [name] : [name, name, name, name]));
 const slow = new Set(['scalar', ...sets.filter(({ model }) => model).map(({ name }) => name)]);
 
 const factors = {
@@ -31,7 +37,7 @@ const factors = {
   temperature: [0, 0.3, 0.7, 1, 1.5],
   filter: ['none', 'topK', 'topP', 'minP', 'all and penalty'] as const,
   ending: ['stop', 'length', 'stop string', 'past the stop'] as const,
-  drafter: ['ngram', 'constructed', 'oracle', 'random', 'adversarial', 'broken'] as const,
+  drafter: ['ngram', 'constructed', 'oracle', 'random', 'adversarial', 'broken', 'eagle', 'eagle + ngram'] as const,
   nodes: [1, 2, 8, 16, 17, 33, 64, 65, 100, 128],
   goesOn: [true, false],
 };
@@ -77,16 +83,41 @@ async function openSession(bagel: Bagel, prompt: string, index: number): Promise
   return session;
 }
 
-function drafterFor(row: Case, answer: readonly number[], vocabulary: number, seed: number): HostDrafter {
-  const makers: Record<Case['drafter'], () => HostDrafter> = {
+/** Draft heads: one that knows which token follows which in some answers, one of random weights. */
+const heads = { known: '', random: '' };
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'hyper-bagel-equality-'));
+  await using bagel = await Bagel.load(undefined, { draft: false, cacheTokens: 4096, keepMeasurements: false });
+  const { llm } = bagel.config;
+  const { bos, eos } = bagel.model.special;
+  const next = new Map<number, number>();
+  for (const prompt of ['describe', 'json']) {
+    using session = await openSession(bagel, prompt, 3);
+    const { tokens } = await session.answer({ speculate: 'off', maxTokens: 90 }).result;
+    for (const [i, token] of [bos, ...tokens].entries()) next.set(token, tokens[i] ?? eos);
+  }
+  const embeddings = await bagel.model.weights.embedTokens.floats();
+  heads.known = await writeHead(path.join(folder, 'known'), bigramConfig, bigramHead(llm, embeddings, next));
+  const ids = Array.from({ length: 200 }, (_, i) => 3 * i + 1);
+  const json = { draft_vocab_size: ids.length, num_hidden_layers: 2 };
+  heads.random = await writeRandomHead(path.join(folder, 'random'), llm, { json, parts: { ids, qkNorm: true } });
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+function drafterFor(row: Case, answer: readonly number[], vocabulary: number, seed: number): Speculate {
+  const makers: Record<Case['drafter'], () => Speculate> = {
     ngram: () => new NgramDrafter({ memory }),
+    eagle: () => 'eagle',
+    'eagle + ngram': () => ['eagle', new NgramDrafter({ memory })],
     oracle: () => oracle(answer, 1 + (seed % 9)),
     constructed: () => constructed(answer, vocabulary, seed),
     random: () => randomTrees(vocabulary, seed),
     adversarial: () => adversarial(answer, vocabulary, seed),
     broken: () => {
       const kinds = Object.values(broken(answer, vocabulary));
-      return (kinds[seed % kinds.length] as () => HostDrafter)();
+      return (kinds[seed % kinds.length] as () => Drafter)();
     },
   };
   return makers[row.drafter]();
@@ -126,7 +157,7 @@ function calls(rng: Rng): { calls: Call[]; array: CoveringArray<typeof factors> 
   const array = new CoveringArray(factors, ({ isa, nodes }) => !slow.has(isa) || nodes <= 17);
   const made: Call[] = [];
   for (let count = 0; count < ANSWERS; ) {
-    const first = array.next(rng);
+    const first = array.next(rng, { isa: often[Math.floor(rng() * often.length)] as string });
     const { isa, dtype, threads, batch } = first;
     const rows = [first];
     while (rows.length < batch) rows.push(array.next(rng, { isa, dtype, threads, batch }));
@@ -157,21 +188,23 @@ test('the array covers what it should', () => {
   expect(met / all).toBeGreaterThan(full ? 0.95 : 0.75);
 });
 
-/** Drafted tokens that were accepted, in all answers: without any, this file would prove little. */
+/** Drafted tokens that were accepted, in all answers and of heads: without any, this file would prove little. */
 let accepted = 0;
+let acceptedOfHeads = 0;
 
 describe.each(groups)('$isa $dtype', ({ isa, dtype, calls }) => {
   let alone: Bagel;
   const teams = new Map<number, Bagel>();
   beforeAll(async () => {
-    alone = await Bagel.load(undefined, { isa, dtype, threads: 1, cacheTokens: 8192 });
-    teams.set(1, alone);
+    alone = await Bagel.load(undefined, { isa, dtype, threads: 1, cacheTokens: 4096, draft: false });
   });
   afterAll(async () => {
-    for (const bagel of teams.values()) await bagel.dispose();
+    for (const bagel of [alone, ...teams.values()]) await bagel.dispose();
   });
   const team = async (threads: number): Promise<Bagel> => {
-    const bagel = teams.get(threads) ?? (await Bagel.load(undefined, { isa, dtype, threads, cacheTokens: 8192 }));
+    const draft = threads % 2 === 0 ? heads.random : heads.known;
+    const bagel =
+      teams.get(threads) ?? (await Bagel.load(undefined, { isa, dtype, threads, cacheTokens: 8192, draft }));
     teams.set(threads, bagel);
     return bagel;
   };
@@ -213,6 +246,7 @@ describe.each(groups)('$isa $dtype', ({ isa, dtype, calls }) => {
         expect(essence(answer), what).toEqual(essence(expected[k] as Answer));
         const { speculation } = answer.stats;
         accepted += speculation.accepted;
+        if (row.drafter === 'eagle') acceptedOfHeads += speculation.accepted;
         if (row.drafter === 'adversarial') expect(speculation.accepted, what).toBe(0);
         if (row.drafter === 'oracle' && row.nodes > 2 && answer.tokens.length > 2) {
           expect(speculation.accepted, what).toBeGreaterThan(0);
@@ -228,10 +262,11 @@ describe.each(groups)('$isa $dtype', ({ isa, dtype, calls }) => {
   );
 
   test('every page is free again', () => {
-    for (const bagel of teams.values()) expect(bagel.model.pool.free).toBe(bagel.model.pool.total);
+    for (const bagel of [alone, ...teams.values()]) expect(bagel.model.pool.free).toBe(bagel.model.pool.total);
   });
 });
 
 test('drafts were accepted', () => {
   expect(accepted).toBeGreaterThan(ANSWERS);
+  expect(acceptedOfHeads).toBeGreaterThan(ANSWERS / 50);
 });

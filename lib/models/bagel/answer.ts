@@ -4,7 +4,13 @@ import type { RoundTrace } from '../../speculative/round.js';
 import type { Sampling } from '../../speculative/state.js';
 import { checkInteger, checkNumber, chooseSeed } from './options.js';
 
-export type Speculate = 'off' | 'ngram' | 'eagle' | 'auto' | Drafter;
+/**
+ * Where drafts come from. `ngram`: earlier text. `eagle`: the model's draft head (option `draft` of `Bagel.load`). `auto`: the head if
+ * there is one, else `ngram`; nothing where rounds cost too much on this machine. A list: several at once, the best of their nodes in
+ * one tree; one of them at most on the device.
+ */
+export type Speculate = 'off' | 'auto' | SpeculateBy | readonly SpeculateBy[];
+export type SpeculateBy = 'ngram' | 'eagle' | Drafter;
 
 /** One round of an answer: a draft tree in depth-first order, and which of its nodes were accepted. */
 export interface RoundReport extends RoundTrace {
@@ -34,8 +40,7 @@ export interface AnswerOptions {
   /** Goes on past the end-of-text token. */
   ignoreStop?: boolean | undefined;
   /**
-   * Where drafts come from; the answer is the same whatever it is. `auto` (default): what is there, where rounds are
-   * cheap enough on this machine for drafts to pay.
+   * Where drafts come from; the answer is the same whatever it is. Default `auto`.
    */
   speculate?: Speculate | undefined;
   /** Most nodes of a draft tree, 1 to 128, the root included. Default: by measured cost. */
@@ -56,7 +61,7 @@ export interface AnswerPiece {
 
 /** What speculation did for an answer. A round gives the accepted drafted tokens and one more, the bonus token. */
 export interface SpeculationStats {
-  /** Name of the drafter; `off` without one. */
+  /** Name of the drafter, `a + b` of two; `off` without one. */
   drafter: string;
   /** Rounds that had a draft. The other steps were plain. */
   rounds: number;
@@ -69,7 +74,10 @@ export interface SpeculationStats {
   meanAcceptedWithBonus: number;
   /** Mean nodes of a round with a draft, the root included. */
   nodesPerRound: number;
-  /** Of `answerMs`: in the drafter, in rounds with drafts, the rest. Of the whole batch when answers were made together. */
+  /**
+   * Of `answerMs`: in drafters, on the JavaScript thread or on the device; in rounds with drafts; the rest. Of the whole batch when
+   * answers were made together.
+   */
   draftMs: number;
   verifyMs: number;
   otherMs: number;

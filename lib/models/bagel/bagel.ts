@@ -231,6 +231,11 @@ export class Bagel {
     await this.#speculator.curve();
   }
 
+  /** Whether a draft head is loaded, for `speculate: 'eagle'`. */
+  get hasDraftHead(): boolean {
+    return this.model.drafter !== undefined;
+  }
+
   /** Opens a conversation. */
   session(): Session {
     return new Session(this.model, this.#decoders, this.#speculator);

@@ -9,6 +9,7 @@ import {
   type ItemRound,
   type Speculation,
 } from '../../speculative/decode.js';
+import { nameOf } from '../../speculative/drafter.js';
 import type { Sampling } from '../../speculative/state.js';
 import { MAX_DRAFTED } from '../../speculative/tree.js';
 import { Activity } from '../../tensor/context.js';
@@ -162,7 +163,8 @@ export class Generation implements DecodeItem {
   finish(answerMs: number, { draftMs, verifyMs }: DecodeTimes): Decoded {
     this.sequence.length += this.#fed;
     this.sequence.position += this.#fed;
-    if (this.speculation?.drafter.kind === 'device') this.speculation.drafter.settle(this.sequence);
+    const drafter = this.speculation?.drafter;
+    if (drafter?.kind === 'device' && this.#note === undefined) drafter.settle(this.sequence);
     const tokens = this.#tokens;
     const finishReason = this.#finishReason ?? 'length';
     const last = finishReason === 'stop' ? [] : tokens.slice(-1);
@@ -175,7 +177,7 @@ export class Generation implements DecodeItem {
       finishReason,
       steps: this.#steps,
       speculation: {
-        drafter: this.speculation?.drafter.name ?? 'off',
+        drafter: this.speculation ? nameOf(this.speculation) : 'off',
         rounds: this.#rounds,
         drafted: this.#nodes - this.#rounds,
         accepted: this.#accepted,

@@ -5,12 +5,13 @@ import { SpeculationControl } from '../../speculative/control.js';
 import type { CostCurve } from '../../speculative/cost-curve.js';
 import { loadCostCurve, storeCostCurve } from '../../speculative/cost-curve-file.js';
 import { fixedPolicy, type Speculation } from '../../speculative/decode.js';
-import type { Drafter } from '../../speculative/drafter.js';
+import { type Drafter, type HostDrafter, nameOf } from '../../speculative/drafter.js';
 import { MEASURED_SLOTS, measureCostCurve } from '../../speculative/measure.js';
+import { MergedDrafter } from '../../speculative/merged.js';
 import { NgramDrafter } from '../../speculative/ngram.js';
 import { NgramMemory } from '../../speculative/ngram-memory.js';
 import { MAX_DRAFTED } from '../../speculative/tree.js';
-import type { AnswerOptions } from './answer.js';
+import type { AnswerOptions, Speculate } from './answer.js';
 import type { BagelModel } from './model.js';
 import { checkInteger } from './options.js';
 
@@ -32,6 +33,8 @@ const UNMEASURED_NODES = 8;
 /** What an answer asked for. */
 export interface SpeculationChoice {
   drafter: Drafter;
+  /** Shares its trees. */
+  beside?: HostDrafter | undefined;
   /** Nodes of a tree, the root included; undefined: by measured cost. */
   nodes: number | undefined;
   /** Only where it can pay. */
@@ -63,8 +66,9 @@ export class Speculator {
   choose(options: AnswerOptions, session: object): SpeculationChoice | undefined {
     const nodes =
       options.treeNodes === undefined ? undefined : checkInteger('treeNodes', options.treeNodes, 1, MAX_DRAFTED + 1);
-    const drafter = this.#drafter(options.speculate ?? 'auto', session);
-    return drafter && { drafter, nodes, auto: (options.speculate ?? 'auto') === 'auto' };
+    const wanted = options.speculate ?? 'auto';
+    const { drafter, beside } = this.#drafters(wanted, session);
+    return drafter && { drafter, beside, nodes, auto: wanted === 'auto' };
   }
 
   /**
@@ -73,26 +77,28 @@ export class Speculator {
    * @param prompt text tokens of the conversation so far
    */
   async prepare(
-    { drafter, nodes, auto }: SpeculationChoice,
+    { drafter, beside, nodes, auto }: SpeculationChoice,
     prompt: readonly number[],
   ): Promise<Speculation | undefined> {
-    if (nodes !== undefined) return { drafter, policy: fixedPolicy(nodes), prompt };
+    if (nodes !== undefined) return { drafter, beside, policy: fixedPolicy(nodes), prompt };
     let curve: CostCurve;
     try {
       curve = await this.curve();
     } catch (error) {
       if (!HyperBagelError.isInstance(error) || error.code !== 'CONTEXT_FULL') throw error;
-      return { drafter, policy: fixedPolicy(UNMEASURED_NODES), prompt }; // no room to measure in now
+      return { drafter, beside, policy: fixedPolicy(UNMEASURED_NODES), prompt }; // no room to measure in now
     }
     if (auto && curve.ms(AUTO_NODES) > AUTO_STEPS * curve.stepMs) return undefined;
-    let control = this.#controls.get(drafter.name);
+    const name = nameOf({ drafter, beside });
+    let control = this.#controls.get(name);
     if (!control) {
       control = new SpeculationControl(curve);
-      this.#controls.set(drafter.name, control);
+      this.#controls.set(name, control);
     }
     const learnt = control;
     return {
       drafter,
+      beside,
       policy: new AdaptivePolicy(learnt),
       prompt,
       plainMs: curve.stepMs,
@@ -144,7 +150,26 @@ export class Speculator {
     }
   }
 
-  #drafter(wanted: NonNullable<AnswerOptions['speculate']>, session: object): Drafter | undefined {
+  #drafters(wanted: Speculate, session: object): { drafter?: Drafter | undefined; beside?: HostDrafter | undefined } {
+    if (!Array.isArray(wanted)) {
+      return { drafter: this.#drafter(wanted as Exclude<Speculate, readonly unknown[]>, session) };
+    }
+    const refuse = (expected: string) =>
+      new HyperBagelError('BAD_OPTION', `a list of drafters must hold ${expected}`, { operand: 'speculate', expected });
+    if (wanted.length === 0) throw refuse('one at least');
+    const drafters = wanted.map((each: Speculate) => {
+      if (each === 'off' || each === 'auto' || Array.isArray(each)) throw refuse("'ngram', 'eagle' and drafters only");
+      return this.#drafter(each as Drafter, session) as Drafter;
+    });
+    if (new Set(drafters).size < drafters.length) throw refuse('each once');
+    const hosts = drafters.filter((drafter) => drafter.kind === 'host');
+    const devices = drafters.filter((drafter) => drafter.kind === 'device');
+    if (devices.length > 1) throw refuse('one on the device at most');
+    const host = hosts.length > 1 ? new MergedDrafter(hosts) : hosts[0];
+    return devices[0] ? { drafter: devices[0], beside: host } : { drafter: host };
+  }
+
+  #drafter(wanted: Exclude<Speculate, readonly unknown[]>, session: object): Drafter | undefined {
     if (typeof wanted === 'object' && wanted !== null) {
       if (wanted.kind === 'device' && wanted !== this.#model.drafter) {
         throw new HyperBagelError('NOT_SUPPORTED', `drafter ${wanted.name} belongs to another model`, {

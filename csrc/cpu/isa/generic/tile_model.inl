@@ -5,18 +5,21 @@ struct TileModel {
 };
 static thread_local TileModel tiles;
 
-static inline float model_flush(float f) {
-  uint32_t u;
-  memcpy(&u, &f, 4);
-  if ((u & 0x7f800000u) == 0) u &= 0x80000000u;
-  memcpy(&f, &u, 4);
-  return f;
-}
+/// One row of a tile. As vectors of the compiler, whatever it makes of them: tests of whole models wait for this.
+typedef float TileFloats __attribute__((vector_size(64)));
+typedef uint32_t TileWords __attribute__((vector_size(64)));
+
+#define MODEL_FLUSH(f) \
+  ((TileFloats)((TileWords)(f) & ((TileWords)(((TileWords)(f) & 0x7f800000u) != 0) | 0x80000000u)))
 static inline float model_half(uint32_t high_bits) {
+  if ((high_bits & 0x7f800000u) == 0) high_bits &= 0x80000000u;
   float f;
   memcpy(&f, &high_bits, 4);
-  return model_flush(f);
+  return f;
 }
+#define MODEL_LOW(words) MODEL_FLUSH((TileFloats)((words) << 16))
+#define MODEL_HIGH(words) MODEL_FLUSH((TileFloats)((words) & 0xffff0000u))
+
 template <int T>
 static inline void tile_zero() {
   memset(tiles.row[T], 0, sizeof tiles.row[T]);
@@ -31,18 +34,24 @@ static inline void tile_store(void* p, int64_t stride_bytes) {
 }
 template <int C, int A, int B>
 static inline void tile_dot_bf16() {
-  for (int m = 0; m < 16; ++m)
-    for (int n = 0; n < 16; ++n) {
-      float even = 0, odd = 0, acc;
-      for (int k = 0; k < 16; ++k) {
-        const uint32_t a = tiles.row[A][m][k], b = tiles.row[B][k][n];
-        even = model_flush(even + model_half(a << 16) * model_half(b << 16));
-        odd = model_flush(odd + model_half(a & 0xffff0000u) * model_half(b & 0xffff0000u));
-      }
-      memcpy(&acc, &tiles.row[C][m][n], 4);
-      acc = model_flush(model_flush(acc) + model_flush(even + odd));
-      memcpy(&tiles.row[C][m][n], &acc, 4);
+  TileFloats low[16], high[16];
+  for (int k = 0; k < 16; ++k) {
+    TileWords b;
+    memcpy(&b, tiles.row[B][k], sizeof b);
+    low[k] = MODEL_LOW(b), high[k] = MODEL_HIGH(b);
+  }
+  for (int m = 0; m < 16; ++m) {
+    TileFloats even = {}, odd = {}, acc;
+    for (int k = 0; k < 16; ++k) {
+      const uint32_t a = tiles.row[A][m][k];
+      const TileFloats x = even + model_half(a << 16) * low[k], y = odd + model_half(a & 0xffff0000u) * high[k];
+      even = MODEL_FLUSH(x), odd = MODEL_FLUSH(y);
     }
+    memcpy(&acc, tiles.row[C][m], sizeof acc);
+    const TileFloats sum = even + odd, total = MODEL_FLUSH(acc) + MODEL_FLUSH(sum);
+    acc = MODEL_FLUSH(total);
+    memcpy(tiles.row[C][m], &acc, sizeof acc);
+  }
 }
 
 #define TILE_ZERO(t) tile_zero<t>()
