@@ -139,13 +139,15 @@ async function speculation(
   json: (kind: string, value: object) => void,
 ): Promise<void> {
   for (const dtype of ['f32', 'bf16'] as const) {
-    const bagel = await Bagel.load(undefined, { ...where, dtype, cacheTokens: 8192 });
+    const load = (draft: string | false) =>
+      Bagel.load(undefined, { ...where, dtype, cacheTokens: 8192, draft, keepMeasurements: draft === false });
+    const bagel = await load(false);
     try {
       const sizes = await roundRows(bagel.model, 5 * rounds);
       say(`\n${dtype}, one round by the size of its tree`);
       say(formatTable(roundTable(sizes)));
       for (const row of sizes) json('round', { dtype, ...row });
-      for (const { set, arms } of await speculationRows(bagel, rounds)) {
+      for (const { set, arms } of await speculationRows(bagel, rounds, load)) {
         say(`\n${dtype}, ${set}`);
         say(formatTable(speculationTable(arms)));
         for (const arm of arms) json('speculation', { dtype, set, ...arm });

@@ -1,13 +1,16 @@
 // Speculative decoding of the bundled model, arm beside arm: the same questions about pictures of the shapes world, answered plainly
 // and with drafts, in turns.
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { LONG_QUESTION_TYPES, questionItems, renderScene, SHORT_QUESTION_TYPES } from '../lib/eval/world/index.js';
 import { Image } from '../lib/io/image.js';
-import type { Answer } from '../lib/models/bagel/answer.js';
+import type { Answer, Speculate } from '../lib/models/bagel/answer.js';
 import type { Bagel } from '../lib/models/bagel/bagel.js';
-import type { HostDrafter } from '../lib/speculative/drafter.js';
 import { NgramDrafter } from '../lib/speculative/ngram.js';
 import { NgramMemory } from '../lib/speculative/ngram-memory.js';
 import { oracle } from '../test/speculative/drafters.js';
+import { bigramConfig, bigramHead, writeHead, writeRandomHead } from '../test/speculative/eagle-kit.js';
 import { median } from './arithmetic.js';
 
 interface Ask {
@@ -27,7 +30,9 @@ export function questionSet(types: readonly string[], count: number, offset: num
 /** One way of answering: its name, and the drafter for the next question. */
 interface Arm {
   name: string;
-  speculate(plain: Answer): 'off' | HostDrafter;
+  /** Another copy of the model, with a draft head. */
+  bagel?: Bagel;
+  speculate(plain: Answer): Speculate;
   /** Size of its trees; undefined: by measured cost. */
   treeNodes?: number;
   /** Before each round over the set. */
@@ -46,12 +51,7 @@ export interface ArmResult {
   draftShare: number;
 }
 
-async function ask(
-  bagel: Bagel,
-  { image, question }: Ask,
-  speculate: 'off' | HostDrafter,
-  treeNodes?: number,
-): Promise<Answer> {
+async function ask(bagel: Bagel, { image, question }: Ask, speculate: Speculate, treeNodes?: number): Promise<Answer> {
   using session = bagel.session();
   await session.addImage(image);
   await session.addText(question);
@@ -67,7 +67,7 @@ async function compare(bagel: Bagel, set: readonly Ask[], arms: readonly Arm[], 
     for (const item of set) {
       let plain: Answer | undefined;
       for (const [i, arm] of arms.entries()) {
-        const answer = await ask(bagel, item, plain ? arm.speculate(plain) : 'off', arm.treeNodes);
+        const answer = await ask(arm.bagel ?? bagel, item, plain ? arm.speculate(plain) : 'off', arm.treeNodes);
         plain ??= answer;
         if (answer.tokens.join() !== plain.tokens.join()) throw new Error(`${arm.name} changed an answer`);
         ms[i] = (ms[i] as number) + answer.timings.answerMs;
@@ -104,7 +104,61 @@ const nothing = async () => {};
 /** Questions per type in a set, and of other pictures before it. */
 const COUNTS = { long: 12, warm: 24, short: 3 };
 
-export async function speculationRows(bagel: Bagel, rounds: number): Promise<{ set: string; arms: ArmResult[] }[]> {
+/** Nodes of the trees of draft heads. */
+const HEAD_NODES = 7;
+
+/**
+ * Two draft heads for the bundled model, which has none of its own: one that knows which token followed which in some answers, what a
+ * small trained head knows at least; and one of random weights, which shows what drafting costs.
+ */
+async function writeHeads(
+  folder: string,
+  bagel: Bagel,
+  asks: readonly Ask[],
+): Promise<{ name: string; draft: string }[]> {
+  const { llm } = bagel.config;
+  const { bos, eos } = bagel.model.special;
+  const counts = new Map<number, Map<number, number>>();
+  for (const item of asks) {
+    const { tokens } = await ask(bagel, item, 'off');
+    for (const [i, token] of [bos, ...tokens].entries()) {
+      const next = tokens[i] ?? eos;
+      const after = counts.get(token) ?? new Map<number, number>();
+      counts.set(token, after.set(next, (after.get(next) ?? 0) + 1));
+    }
+  }
+  const often = [...counts].map(([token, after]): [number, number] => {
+    const [[next]] = [...after].sort((a, b) => b[1] - a[1]) as [[number, number]];
+    return [token, next];
+  });
+  const embeddings = await bagel.model.weights.embedTokens.floats();
+  const known = bigramHead(llm, embeddings, new Map(often));
+  return [
+    { name: 'eagle, token pairs', draft: await writeHead(path.join(folder, 'pairs'), bigramConfig, known) },
+    { name: 'eagle, random weights', draft: await writeRandomHead(path.join(folder, 'random'), llm) },
+  ];
+}
+
+/** @param load the same model with a draft head */
+export async function speculationRows(
+  bagel: Bagel,
+  rounds: number,
+  load: (draft: string) => Promise<Bagel>,
+): Promise<{ set: string; arms: ArmResult[] }[]> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'hyper-bagel-bench-'));
+  const heads: Arm[] = [];
+  try {
+    for (const { name, draft } of await writeHeads(folder, bagel, questionSet(LONG_QUESTION_TYPES, COUNTS.warm, 0))) {
+      heads.push({ name, bagel: await load(draft), speculate: () => 'eagle', treeNodes: HEAD_NODES, reset: nothing });
+    }
+    return await sets(bagel, rounds, heads);
+  } finally {
+    for (const head of heads) await head.bagel?.dispose();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function sets(bagel: Bagel, rounds: number, heads: Arm[]): Promise<{ set: string; arms: ArmResult[] }[]> {
   const { eos } = bagel.model.special;
   const off: Arm = { name: 'off', speculate: () => 'off', reset: nothing };
   const ngram = (name: string, before: readonly Ask[]): Arm => {
@@ -133,14 +187,19 @@ export async function speculationRows(bagel: Bagel, rounds: number): Promise<{ s
   return [
     {
       set: `long answers (${long.length} of ${LONG_QUESTION_TYPES.join(', ')})`,
-      arms: await compare(bagel, long, [off, ngram('ngram, cold', []), ngram('ngram, warm', before), known], rounds),
+      arms: await compare(
+        bagel,
+        long,
+        [off, ngram('ngram, cold', []), ngram('ngram, warm', before), ...heads, known],
+        rounds,
+      ),
     },
     {
       set: `short answers (${short.length} of ${SHORT_QUESTION_TYPES.length} types)`,
       arms: await compare(
         bagel,
         short,
-        [off, ngram('ngram, cold', []), ngram('ngram, warm', beforeShort), known],
+        [off, ngram('ngram, cold', []), ngram('ngram, warm', beforeShort), ...heads, known],
         rounds,
       ),
     },

@@ -103,7 +103,7 @@ beforeAll(async () => {
   const ids = Array.from({ length: 200 }, (_, i) => 3 * i + 1);
   const json = { draft_vocab_size: ids.length, num_hidden_layers: 2 };
   heads.random = await writeRandomHead(path.join(folder, 'random'), llm, { json, parts: { ids, qkNorm: true } });
-});
+}, 300_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function drafterFor(row: Case, answer: readonly number[], vocabulary: number, seed: number): Speculate {
