@@ -13,6 +13,17 @@ namespace hb::simt {
 constinit thread_local Self* t_self = nullptr;
 constinit thread_local Block* t_block = nullptr;
 
+namespace {
+
+/// The same line; instances of one template count as one.
+bool same_line(Site a, Site b) {
+  static_assert(sizeof(Site) == sizeof(void*));
+  return std::bit_cast<const void*>(a) == std::bit_cast<const void*>(b) ||
+         (a.line() == b.line() && std::strcmp(a.file_name(), b.file_name()) == 0);
+}
+
+}  // namespace
+
 std::string text_of(Site site) {
   std::string file = site.file_name();
   if (const size_t slash = file.rfind('/'); slash != std::string::npos) file.erase(0, slash + 1);
@@ -201,7 +212,7 @@ void Block::arrive(Barrier& b, unsigned expected, bool wait, Thread& self, int i
 void Block::block_barrier(Site site) {
   Thread& self = current();
   Barrier& b = barriers_[0];
-  if (b.arrived && (b.site.line() != site.line() || std::strcmp(b.site.file_name(), site.file_name()) != 0))
+  if (b.arrived && !same_line(b.site, site))
     fail("barrier in divergent code: this thread is at " + text_of(site) + ", others wait at " + text_of(b.site), site);
   arrive(b, count_, true, self, 0, site);
 }
@@ -234,8 +245,7 @@ void Block::warp_collective(uint32_t mask, LaneFunction function, void* argument
     if (!c) c = &warp.open[warp.used++];
     c->mask = mask, c->function = function, c->name = name, c->site = site;
   }
-  if (c->function != function || c->site.line() != site.line() ||
-      std::strcmp(c->site.file_name(), site.file_name()) != 0) {
+  if (c->function != function || !same_line(c->site, site)) {
     fail("lanes of one warp meet in different collectives: " + std::string(name) + " at " + text_of(site) + " and " +
              c->name + " at " + text_of(c->site),
          site);
@@ -308,8 +318,7 @@ void Block::report_deadlock() {
   std::string text = "deadlock in block " + text_of(threads_[0].block_index) + ":";
   const auto same = [&](const Thread& a, const Thread& b) {
     return a.finished == b.finished &&
-           (a.finished || (a.waits_at == b.waits_at && a.waits_with == b.waits_with &&
-                           (a.site.line() == b.site.line() && a.site.file_name() == b.site.file_name())));
+           (a.finished || (a.waits_at == b.waits_at && a.waits_with == b.waits_with && (same_line(a.site, b.site))));
   };
   int groups = 0;
   for (unsigned i = 0; i < count_;) {

@@ -34,6 +34,30 @@ HB_DEVICE int live_count(const int32_t* count, int n) {
   return c < 0 ? 0 : c > n ? n : c;
 }
 
+/// Sine and cosine of an angle below 2^30, computed in double and rounded once. (CUDA's own need local memory for the
+/// reduction of large angles.)
+HB_DEVICE void sin_cos(float angle, float& sine, float& cosine) {
+  const double x = angle;
+  const double turns = x * 0.6366197723675814;  // 2 / pi
+  const int64_t quarter = static_cast<int64_t>(turns < 0 ? turns - 0.5 : turns + 0.5);
+  const double n = static_cast<double>(quarter);
+  // Off pi / 2, in two parts.
+  const double r = fma_rn(-n, 6.123233995736766e-17, fma_rn(-n, 1.5707963267948966, x));
+  const double z = r * r;
+  // Taylor's series on [-pi/4, pi/4], off by less than 1e-13.
+  double s = -1.0 / 39916800, c = 1.0 / 479001600;
+  s = s * z + 1.0 / 362880, c = c * z - 1.0 / 3628800;
+  s = s * z - 1.0 / 5040, c = c * z + 1.0 / 40320;
+  s = s * z + 1.0 / 120, c = c * z - 1.0 / 720;
+  s = s * z - 1.0 / 6, c = c * z + 1.0 / 24;
+  s = r + r * z * s, c = c * z - 0.5;
+  c = c * z + 1.0;
+  const bool swap = quarter & 1;
+  const double sin_value = swap ? c : s, cos_value = swap ? s : c;
+  sine = static_cast<float>(quarter & 2 ? -sin_value : sin_value);
+  cosine = static_cast<float>((quarter + 1) & 2 ? -cos_value : cos_value);
+}
+
 // Elements of tensors by type: f32 is float, bf16 is uint16_t.
 HB_DEVICE float widen(float v) { return v; }
 HB_DEVICE float widen(uint16_t v) { return bf16_to_f32(v); }

@@ -59,6 +59,7 @@ inline float sub_rn(float a, float b) { return a - b; }
 inline float mul_rn(float a, float b) { return a * b; }
 inline float div_rn(float a, float b) { return a / b; }
 inline float fma_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+inline double fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
 inline float sqrt_rn(float v) { return __builtin_sqrtf(v); }
 /// To the nearest integer, ties to even.
 inline int32_t round_to_i32(float v) { return static_cast<int32_t>(std::nearbyintf(v)); }
@@ -69,8 +70,6 @@ inline float fast_exp2(float v) { return std::exp2(v); }
 inline float exp_f32(float v) { return std::exp(v); }
 inline float log_f32(float v) { return std::log(v); }
 inline float tanh_f32(float v) { return std::tanh(v); }
-inline float sin_f32(float v) { return std::sin(v); }
-inline float cos_f32(float v) { return std::cos(v); }
 inline double exp_f64(double v) { return std::exp(v); }
 inline double log_f64(double v) { return std::log(v); }
 inline double sin_f64(double v) { return std::sin(v); }

@@ -46,6 +46,7 @@ HB_DEVICE float sub_rn(float a, float b) { return __fsub_rn(a, b); }
 HB_DEVICE float mul_rn(float a, float b) { return __fmul_rn(a, b); }
 HB_DEVICE float div_rn(float a, float b) { return __fdiv_rn(a, b); }
 HB_DEVICE float fma_rn(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+HB_DEVICE double fma_rn(double a, double b, double c) { return __fma_rn(a, b, c); }
 HB_DEVICE float sqrt_rn(float v) { return __fsqrt_rn(v); }
 HB_DEVICE int32_t round_to_i32(float v) { return __float2int_rn(v); }
 HB_DEVICE int32_t truncate_to_i32(float v) { return __float2int_rz(v); }
@@ -59,8 +60,6 @@ HB_DEVICE float fast_exp2(float v) {
 HB_DEVICE float exp_f32(float v) { return expf(v); }
 HB_DEVICE float log_f32(float v) { return logf(v); }
 HB_DEVICE float tanh_f32(float v) { return tanhf(v); }
-HB_DEVICE float sin_f32(float v) { return sinf(v); }
-HB_DEVICE float cos_f32(float v) { return cosf(v); }
 HB_DEVICE double exp_f64(double v) { return exp(v); }
 HB_DEVICE double log_f64(double v) { return log(v); }
 HB_DEVICE double sin_f64(double v) { return sin(v); }
