@@ -88,6 +88,28 @@ struct SignalStack {
   }
 };
 
+std::string find_line(const void* code) {
+  Dl_info info{};
+  if (!dladdr(code, &info) || !info.dli_fname) return "unknown code";
+  const size_t offset = static_cast<size_t>(static_cast<const char*>(code) - static_cast<const char*>(info.dli_fbase));
+  const std::string file = info.dli_fname;
+  char number[32];
+  std::snprintf(number, sizeof number, "0x%zx", offset > 0 ? offset - 1 : 0);  // a return address lies behind its call
+  std::string line;
+  if (file.find('\'') == std::string::npos) {
+    if (FILE* tool = popen(("addr2line -e '" + file + "' " + number + " 2>/dev/null").c_str(), "r")) {
+      char buffer[512];
+      if (fgets(buffer, sizeof buffer, tool)) line = buffer;
+      pclose(tool);
+    }
+  }
+  while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
+  if (const size_t discriminator = line.find(" ("); discriminator != std::string::npos) line.erase(discriminator);
+  const size_t slash = line.rfind('/');
+  if (line.empty() || line.find('?') != std::string::npos) return file.substr(file.rfind('/') + 1) + "+" + number;
+  return slash == std::string::npos ? line : line.substr(slash + 1);
+}
+
 }  // namespace
 
 void* guarded_allocate(size_t bytes) {
@@ -161,25 +183,12 @@ std::string describe_fault(const Block& block, const Stacks& stacks, const void*
 }
 
 std::string text_of_code(const void* code) {
-  Dl_info info{};
-  if (!dladdr(code, &info) || !info.dli_fname) return "unknown code";
-  const size_t offset = static_cast<size_t>(static_cast<const char*>(code) - static_cast<const char*>(info.dli_fbase));
-  const std::string file = info.dli_fname;
-  char number[32];
-  std::snprintf(number, sizeof number, "0x%zx", offset > 0 ? offset - 1 : 0);  // a return address lies behind its call
-  std::string line;
-  if (file.find('\'') == std::string::npos) {
-    if (FILE* tool = popen(("addr2line -e '" + file + "' " + number + " 2>/dev/null").c_str(), "r")) {
-      char buffer[512];
-      if (fgets(buffer, sizeof buffer, tool)) line = buffer;
-      pclose(tool);
-    }
-  }
-  while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
-  if (const size_t discriminator = line.find(" ("); discriminator != std::string::npos) line.erase(discriminator);
-  const size_t slash = line.rfind('/');
-  if (line.empty() || line.find('?') != std::string::npos) return file.substr(file.rfind('/') + 1) + "+" + number;
-  return slash == std::string::npos ? line : line.substr(slash + 1);
+  // A tool is started for each address: once.
+  static auto* const known = new std::map<const void*, std::string>;
+  static auto* const mutex = new std::mutex;
+  const std::lock_guard lock(*mutex);
+  const auto found = known->find(code);
+  return found != known->end() ? found->second : known->emplace(code, find_line(code)).first->second;
 }
 
 }  // namespace hb::simt
