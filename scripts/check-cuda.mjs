@@ -48,11 +48,16 @@ function run(command, args) {
 /** "rms_norm_kernel<float, unsigned short, true>": without namespaces, whose names hold a hash, and without arguments. */
 async function readable(mangled) {
   const { output } = await run('c++filt', [mangled]);
-  return output
+  const name = output
     .trim()
     .replace(/^void /, '')
-    .replace(/\(.*$/s, '')
     .replace(/(\w+|\(anonymous namespace\))::/g, '');
+  let depth = 0;
+  const end = [...name].findIndex((c) => {
+    depth += c === '<' ? 1 : c === '>' ? -1 : 0;
+    return c === '(' && depth === 0;
+  });
+  return end < 0 ? name : name.slice(0, end);
 }
 
 /** Registers by kernel, and complaints. */

@@ -46,10 +46,11 @@ HB_KERNEL void HB_BOUNDS(kMostThreads, 2) angles_kernel(Source source, T* out, i
   for (int i = static_cast<int>(thread_x()); i < half; i += static_cast<int>(threads_x())) {
     const float frequency = source.frequency(i, half);
     for (int row = first; row < end; ++row) {
-      const double angle = static_cast<double>(mul_rn(source.factor(row), frequency));
+      float sine, cosine;
+      sin_cos(mul_rn(source.factor(row), frequency), sine, cosine);
       T* to = out + int64_t{row} * 2 * half;
-      to[i] = narrow<T>(static_cast<float>(cos_f64(angle)));
-      to[half + i] = narrow<T>(static_cast<float>(sin_f64(angle)));
+      to[i] = narrow<T>(cosine);
+      to[half + i] = narrow<T>(sine);
     }
   }
 }

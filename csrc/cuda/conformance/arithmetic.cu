@@ -128,7 +128,7 @@ HB_TEST(sines_and_cosines) {
   Numbers r(13);
   std::vector<float> in(kThreads);
   for (size_t i = 0; i < kThreads; ++i) in[i] = std::ldexp(r.unit(), static_cast<int>(i % 31));
-  in[0] = 0, in[1] = 1.5707964f, in[2] = -3.1415927f, in[3] = 32767.0f, in[4] = 1e9f;
+  in[0] = 0, in[1] = 1.5707964f, in[2] = -3.1415927f, in[3] = 32767.0f, in[4] = 2147483648.0f, in[5] = 1e15f;
   const Array<float> from(in);
   Array<float> out(2 * kThreads);
   check.ran(launch(check.stream(), angles, {1}, {kThreads}, 0, from.device(), out.device()));
@@ -171,27 +171,25 @@ HB_TEST(functions_of_f32) {
 HB_KERNEL void functions_double(const double* in, double* out) {
   const unsigned t = thread_x(), n = threads_x();
   const double v = in[t], positive = v < 0 ? -v : v;
-  out[t] = exp_f64(v), out[n + t] = log_f64(positive), out[2 * n + t] = sin_f64(v), out[3 * n + t] = cos_f64(v);
-  out[4 * n + t] = pow_f64(positive, v), out[5 * n + t] = sqrt_f64(positive);
+  out[t] = exp_f64(v), out[n + t] = log_f64(positive);
+  out[2 * n + t] = pow_f64(positive, v), out[3 * n + t] = sqrt_f64(positive);
 }
 
 HB_TEST(functions_of_f64) {
   Numbers r(13);
   std::vector<double> in(kThreads);
   for (size_t i = 0; i < kThreads; ++i) in[i] = r.unit() * 20;
-  in[0] = 2147483648.0, in[1] = 1e15;  // angles of far positions; their other functions overflow alike
   const Array<double> from(in);
-  Array<double> out(6 * kThreads);
+  Array<double> out(4 * kThreads);
   check.ran(launch(check.stream(), functions_double, {1}, {kThreads}, 0, from.device(), out.device()));
   const std::vector<double> got = out.read();
-  const char* const names[] = {"exp", "log", "sin", "cos", "pow", "sqrt"};
+  const char* const names[] = {"exp", "log", "pow", "sqrt"};
   for (size_t t = 0; t < kThreads; ++t) {
     const double v = in[t], positive = std::fabs(v);
-    const double want[] = {std::exp(v), std::log(positive),    std::sin(v),
-                           std::cos(v), std::pow(positive, v), std::sqrt(positive)};
-    for (size_t i = 0; i < 6; ++i) {
+    const double want[] = {std::exp(v), std::log(positive), std::pow(positive, v), std::sqrt(positive)};
+    for (size_t i = 0; i < 4; ++i) {
       const double g = got[i * kThreads + t];
-      check.that(g == want[i] || std::fabs(g - want[i]) <= 2e-15 * (std::fabs(want[i]) + (i > 0 && i < 4 ? 1 : 0)),
+      check.that(g == want[i] || std::fabs(g - want[i]) <= 2e-15 * (std::fabs(want[i]) + (i == 1 ? 1 : 0)),
                  "%s of %g is off by %g", names[i], v, g - want[i]);
     }
   }

@@ -34,7 +34,7 @@ HB_DEVICE int live_count(const int32_t* count, int n) {
   return c < 0 ? 0 : c > n ? n : c;
 }
 
-/// Sine and cosine of an angle below 2^30, computed in double and rounded once. (CUDA's own need local memory for the
+/// Sine and cosine of an angle below 2^50, computed in double and rounded once. (CUDA's own need local memory for the
 /// reduction of large angles.)
 HB_DEVICE void sin_cos(float angle, float& sine, float& cosine) {
   const double x = angle;

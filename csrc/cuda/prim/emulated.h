@@ -72,8 +72,6 @@ inline float log_f32(float v) { return std::log(v); }
 inline float tanh_f32(float v) { return std::tanh(v); }
 inline double exp_f64(double v) { return std::exp(v); }
 inline double log_f64(double v) { return std::log(v); }
-inline double sin_f64(double v) { return std::sin(v); }
-inline double cos_f64(double v) { return std::cos(v); }
 inline double pow_f64(double v, double power) { return std::pow(v, power); }
 inline double sqrt_f64(double v) { return std::sqrt(v); }
 

@@ -62,8 +62,6 @@ HB_DEVICE float log_f32(float v) { return logf(v); }
 HB_DEVICE float tanh_f32(float v) { return tanhf(v); }
 HB_DEVICE double exp_f64(double v) { return exp(v); }
 HB_DEVICE double log_f64(double v) { return log(v); }
-HB_DEVICE double sin_f64(double v) { return sin(v); }
-HB_DEVICE double cos_f64(double v) { return cos(v); }
 HB_DEVICE double pow_f64(double v, double power) { return pow(v, power); }
 HB_DEVICE double sqrt_f64(double v) { return sqrt(v); }
 
