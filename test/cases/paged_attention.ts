@@ -302,6 +302,7 @@ export const cases: OpCases = {
     }
     return { out: { shape: [n, h, d], data: out } };
   },
-  // bf16: half a step of the output, and on tensor cores weights that are rounded before they meet the values
-  tolerance: { f32: 1e-5, bf16: 8e-3 },
+  tolerance: { f32: 1e-5, bf16: 4e-3 },
+  // half a step of the output, and weights that are rounded before they meet the values
+  deviceTolerance: { f32: 1e-5, bf16: 8e-3 },
 };

@@ -51,6 +51,8 @@ export interface OpCases {
   exact?: string[];
   /** Largest error relative to the largest expected magnitude of the row (the last dim), per dtype of the output. */
   tolerance?: { f32: number; bf16: number };
+  /** That of a device with tensor cores, where it is another. */
+  deviceTolerance?: { f32: number; bf16: number };
   /**
    * For ops whose rows see each other: the inputs that one row needs and its index in them, or null when it needs all.
    * Without it a row is alone when every operand over the live dim is cut to it.

@@ -36,7 +36,11 @@ async function flopsOf(op: string, inputs: OpInputs): Promise<number> {
 }
 
 for (const all of ops) {
-  const cases = { ...all, oracle: all.onDevice ?? all.oracle };
+  const cases = {
+    ...all,
+    oracle: all.onDevice ?? all.oracle,
+    ...(all.deviceTolerance ? { tolerance: all.deviceTolerance } : {}),
+  };
   describe(cases.op, () => {
     for (const c of cases.cases) {
       const perf = c.tags.includes('perf');
