@@ -45,7 +45,7 @@ Napi::Function ContextObject::define(Napi::Env env) {
 
 namespace {
 
-/// {ordinal, arch, seed, races, guarded}; what is missing is 0.
+/// {ordinal, arch, seed, races, guarded, failsAt}; what is missing is 0.
 DeviceOptions read_device_options(const Napi::Value& value) {
   DeviceOptions options{};
   if (!value.IsObject()) return options;
@@ -59,6 +59,7 @@ DeviceOptions read_device_options(const Napi::Value& value) {
   options.seed = static_cast<uint32_t>(number("seed"));
   options.races = number("races");
   options.guarded = number("guarded");
+  options.fails_at = number("failsAt");
   return options;
 }
 

@@ -54,11 +54,12 @@ struct DeviceInfo {
 };
 
 struct DeviceOptions {
-  int32_t ordinal;  ///< which of several devices
-  int32_t arch;     ///< simt: compute capability to be; 0: the newest. cuda: ignored
-  uint32_t seed;    ///< simt: order in which threads take turns; 0: in order
-  int32_t races;    ///< simt: look for races in shared memory
-  int32_t guarded;  ///< simt: work runs at once, and device memory faults when touched outside of it
+  int32_t ordinal;   ///< which of several devices
+  int32_t arch;      ///< simt: compute capability to be; 0: the newest. cuda: ignored
+  uint32_t seed;     ///< simt: order in which threads take turns; 0: in order
+  int32_t races;     ///< simt: look for races in shared memory
+  int32_t guarded;   ///< simt: work runs at once, and device memory faults when touched outside of it
+  int32_t fails_at;  ///< simt: the work of this number, counted from 1, fails; 0: none does
 };
 
 /// What a device did so far. A call that synchronises makes a host thread wait for the device.

@@ -8,18 +8,23 @@ enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 set(CMAKE_CUDA_STANDARD 20)
 set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+set(CMAKE_CUDA_EXTENSIONS OFF)
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION) # not every CMake knows how this compiler is asked for it
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+endif()
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 
 file(GLOB HB_CUDA_KERNELS CONFIGURE_DEPENDS csrc/cuda/*.cu)
-set(HB_CUDA_HOST csrc/cuda/table.cpp csrc/cuda/door.cpp csrc/device/cuda.cpp csrc/core/status.cpp)
+set(HB_CUDA_HOST csrc/cuda/table.cpp csrc/cuda/door.cpp csrc/device/cuda.cpp)
 set_source_files_properties(${HB_CUDA_HOST} PROPERTIES LANGUAGE CUDA)
-add_library(hb_device_cuda SHARED ${HB_CUDA_KERNELS} ${HB_CUDA_HOST})
+add_library(hb_device_cuda SHARED ${HB_CUDA_KERNELS} ${HB_CUDA_HOST} csrc/core/status.cpp)
 set_target_properties(hb_device_cuda PROPERTIES PREFIX "" OUTPUT_NAME hyper_bagel_cuda SUFFIX ".so"
                       CUDA_RUNTIME_LIBRARY Static)
 target_include_directories(hb_device_cuda PRIVATE csrc)
 target_compile_definitions(hb_device_cuda PRIVATE HB_VERSION="${HB_VERSION}")
 # As on the cpu, a*b+c is fused only where the code says so. Spills are not tolerated silently.
-target_compile_options(hb_device_cuda PRIVATE --fmad=false --expt-relaxed-constexpr -Xcompiler=-Wall,-fno-math-errno
-                       -Xptxas=-warn-spills)
+target_compile_options(hb_device_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false
+                       -Xcompiler=-Wall,-fno-math-errno -Xptxas=-warn-spills>)
 target_link_libraries(hb_device_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 target_link_options(hb_device_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,nodelete)

@@ -14,7 +14,8 @@ constexpr int kProcessors = 4;
 
 struct Simt {
   explicit Simt(const DeviceOptions& options)
-      : heap(options.guarded != 0), stream(options.guarded != 0, [this] { heap.open(); }, [this] { heap.close(); }) {
+      : heap(options.guarded != 0),
+        stream(options.guarded != 0, [this] { heap.open(); }, [this] { heap.close(); }, options.fails_at) {
     launches.seed = options.seed;
     launches.races = options.races != 0;
     launches.queue = &stream;

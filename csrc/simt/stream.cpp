@@ -14,8 +14,8 @@ int64_t now_ns() {
 
 }  // namespace
 
-Stream::Stream(bool at_once, std::function<void()> before, std::function<void()> after)
-    : at_once_(at_once), before_(std::move(before)), after_(std::move(after)) {
+Stream::Stream(bool at_once, std::function<void()> before, std::function<void()> after, int fails_at)
+    : at_once_(at_once), before_(std::move(before)), after_(std::move(after)), fails_at_(fails_at) {
   if (!at_once_) thread_ = std::thread([this] { loop(); });
 }
 
@@ -38,6 +38,7 @@ void Stream::push(Item item) {
 
 /// Work at once fails alone; on a thread its caller is gone, so the stream has failed.
 std::string Stream::run(const Work& work) {
+  if (++ran_ == fails_at_) return "work " + std::to_string(ran_) + " was to fail";
   before_();
   std::string wrong = work();
   after_();

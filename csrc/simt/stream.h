@@ -22,8 +22,9 @@ class Stream final : public Queue {
   using Work = std::function<std::string()>;
   using Graph = std::vector<Work>;
 
-  /// `at_once`: work runs in the call that brings it, between `before` and `after`.
-  Stream(bool at_once, std::function<void()> before, std::function<void()> after);
+  /// `at_once`: work runs in the call that brings it, between `before` and `after`. `fails_at`: the number of the work
+  /// that is to fail, from 1 on; 0: none.
+  Stream(bool at_once, std::function<void()> before, std::function<void()> after, int fails_at = 0);
   /// Runs what is left.
   ~Stream() override;
 
@@ -53,6 +54,8 @@ class Stream final : public Queue {
 
   const bool at_once_;
   const std::function<void()> before_, after_;
+  const int fails_at_;
+  int ran_ = 0;
   mutable std::mutex mutex_;
   std::condition_variable wake_, passed_;
   std::deque<Item> items_;

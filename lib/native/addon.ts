@@ -39,6 +39,7 @@ export interface NativeDeviceOptions {
   seed?: number;
   races?: boolean;
   guarded?: boolean;
+  failsAt?: number;
 }
 
 /** A rate per second on one thread, and on all of them together. */

@@ -14,6 +14,8 @@ export interface SimtOptions {
    * a thread of its own, later than the calls that queue it, as on a card.
    */
   guarded?: boolean | undefined;
+  /** The piece of work with this number, from 1 on, fails: to see what becomes of the rest. */
+  failsAt?: number | undefined;
 }
 
 export interface DeviceOptions {
@@ -43,7 +45,8 @@ function threadsOf(options: DeviceOptions): number {
 function simtOptions(options: SimtOptions = {}): NativeDeviceOptions {
   const arch = options.arch ?? Number(process.env.HYPER_BAGEL_SIMT_ARCH || 90);
   if (arch !== 80 && arch !== 90) throw wrong('arch', '80 or 90', `${arch}`);
-  return { arch, seed: options.seed ?? 0, races: options.races ?? true, guarded: options.guarded ?? false };
+  const { seed = 0, races = true, guarded = false, failsAt = 0 } = options;
+  return { arch, seed, races, guarded, failsAt };
 }
 
 /** The card that `auto` takes, or the reason why there is none. */
