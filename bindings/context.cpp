@@ -40,7 +40,7 @@ Napi::Function ContextObject::define(Napi::Env env) {
        InstanceMethod<&ContextObject::Receive>("receive"), InstanceMethod<&ContextObject::Completed>("completed"),
        InstanceMethod<&ContextObject::ProfileStart>("profileStart"),
        InstanceMethod<&ContextObject::ProfileStop>("profileStop"), InstanceMethod<&ContextObject::Counters>("counters"),
-       InstanceMethod<&ContextObject::Close>("close")});
+       InstanceMethod<&ContextObject::FreeMemory>("freeMemory"), InstanceMethod<&ContextObject::Close>("close")});
 }
 
 namespace {
@@ -176,11 +176,13 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
   struct Result {
     std::vector<uint8_t> bytes;
     Status status;
+    bool ran = false;
   };
   auto result = std::make_shared<Result>();
   // what a job says that never ran, because the context was closed first
   result->status = Status::fail(Code::CANCELLED, "the work was cancelled");
   auto read = [storage = t.storage, offset = t.offset, bytes = storage_bytes(t.view), result](Dispatcher& dispatcher) {
+    result->ran = true;
     result->status = storage->failure ? *storage->failure : storage->load();
     if (!result->status.ok()) return Status::success();
     result->status = Status::fail(Code::CANCELLED, "the work was cancelled");
@@ -194,7 +196,9 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
   };
   context_->memory()->reads++;
   const uint64_t ticket = context_->enqueue(std::move(read), {}, nullptr);
-  return wait(env, ticket, false, [result](Napi::Env e, Napi::Promise::Deferred& deferred) {
+  return wait(env, ticket, false, [this, result](Napi::Env e, Napi::Promise::Deferred& deferred) {
+    const auto lost = result->ran ? nullptr : context_->lost();
+    if (lost) result->status = *lost;
     if (result->status.ok())
       deferred.Resolve(to_buffer(e, result->bytes.data(), result->bytes.size()));
     else
@@ -349,6 +353,14 @@ Napi::Value ContextObject::ProfileStop(const Napi::CallbackInfo& info) {
     list.Set(list.Length(), o);
   }
   return list;
+}
+
+/// freeMemory(): bytes of device memory that nobody has; null where tensors are in host memory.
+Napi::Value ContextObject::FreeMemory(const Napi::CallbackInfo& info) {
+  require_open(info.Env());
+  const Device* device = context_->dispatcher().device();
+  const int64_t bytes = device ? device->api().free_memory(device->handle()) : -1;
+  return bytes < 0 ? info.Env().Null() : Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
 Napi::Value ContextObject::Counters(const Napi::CallbackInfo& info) {

@@ -5,28 +5,14 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, 
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { findTools, hashOf, onPath, SetupError } from './build-addon.mjs';
+import { findTools, hashOf, SetupError } from './build-addon.mjs';
+import { architectures, findNvcc, flags } from './nvcc.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const folder = path.join(root, '.cache', 'cuda');
 const stampFile = path.join(folder, '.stamp');
+const madeFile = path.join(folder, '.made');
 const library = path.join(root, 'build', 'Release', 'hyper_bagel_cuda.so');
-
-/** CUDACXX, the PATH, CUDA_HOME and the usual place, in this order. */
-function findNvcc() {
-  const asked = process.env.CUDACXX;
-  if (asked) {
-    const found = onPath(asked);
-    if (!found) throw new SetupError(`CUDACXX names "${asked}", which is not there.`);
-    return found;
-  }
-  const folders = [process.env.CUDA_HOME, process.env.CUDA_PATH, '/usr/local/cuda'].filter(Boolean);
-  const nvcc = ['nvcc', ...folders.map((f) => path.join(f, 'bin', 'nvcc'))].map(onPath).find(Boolean);
-  if (nvcc) return nvcc;
-  throw new SetupError(
-    'nvcc was not found (looked at CUDACXX, the PATH, CUDA_HOME and /usr/local/cuda): install the CUDA toolkit 13 or newer.',
-  );
-}
 
 function cmake(tool, args, nvcc) {
   const result = spawnSync(tool, args, {
@@ -46,27 +32,39 @@ export function buildCuda({ log = (text) => process.stderr.write(`${text}\n`) } 
   const found = findTools();
   if (found.missing) throw new SetupError(found.missing);
   const nvcc = findNvcc();
+  if (!nvcc || Number.parseInt(nvcc.version, 10) < 13) {
+    const what = nvcc
+      ? `${nvcc.file} is of CUDA ${nvcc.version}`
+      : 'nvcc was not found (looked at CUDACXX, the PATH and /usr/local/cuda)';
+    throw new SetupError(`${what}: install the CUDA toolkit 13 or newer.`);
+  }
   const stamp = hashOf(
     root,
     ['CMakeLists.txt', 'csrc/core', 'csrc/ops', 'csrc/cuda', 'csrc/device'],
-    JSON.stringify([
-      version,
-      process.env.CXX ?? '',
-      nvcc,
-      spawnSync(nvcc, ['--version'], { encoding: 'utf8' }).stdout,
-      process.arch,
-      root,
-    ]),
+    JSON.stringify([version, process.env.CXX ?? '', nvcc, architectures, flags, process.arch, root]),
   );
   if (existsSync(library) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return library;
   log('building the library for NVIDIA cards ...');
   const start = performance.now();
-  // An unfinished configuration is begun anew.
-  if (!existsSync(stampFile)) rmSync(folder, { recursive: true, force: true });
-  mkdirSync(folder, { recursive: true });
-  cmake(found.cmake, ['-S', root, '-B', folder, '-DCMAKE_BUILD_TYPE=Release', '-DHB_CUDA=ON'], nvcc);
+  // Machine code for the cards that there are, and PTX of the newest for those that come later.
+  const cards = architectures.map((name) => name.replace('sm_', ''));
+  const settings = [
+    '-DCMAKE_BUILD_TYPE=Release',
+    '-DHB_CUDA=ON',
+    `-DCMAKE_CUDA_ARCHITECTURES=${[...cards.map((card) => `${card}-real`), `${cards.at(-1)}-virtual`].join(';')}`,
+    // what a newer compiler warns about is for the workshop to mend
+    `-DHB_CUDA_FLAGS=${flags.filter((flag) => !/^-(-Werror|std|I)/.test(flag)).join(';')}`,
+  ];
+  // CMake keeps what it found out about a compiler: another one begins anew. A build that failed goes on.
+  const made = JSON.stringify([settings, nvcc, process.env.CXX ?? '', root]);
+  if (!existsSync(madeFile) || readFileSync(madeFile, 'utf8') !== made) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+  }
+  cmake(found.cmake, ['-S', root, '-B', folder, ...settings], nvcc.file);
+  writeFileSync(madeFile, made);
   const jobs = Math.max(1, Math.min(8, os.availableParallelism()));
-  cmake(found.cmake, ['--build', folder, '--target', 'hb_device_cuda', '--parallel', String(jobs)], nvcc);
+  cmake(found.cmake, ['--build', folder, '--target', 'hb_device_cuda', '--parallel', String(jobs)], nvcc.file);
   mkdirSync(path.dirname(library), { recursive: true });
   // a process may have the old one open
   copyFileSync(path.join(folder, path.basename(library)), `${library}.new`);

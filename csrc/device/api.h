@@ -92,6 +92,8 @@ struct DeviceApi {
   void* (*allocate)(void* device, size_t bytes);
   /// What was queued before still has the block. May wait for the device. Any thread.
   void (*release)(void* device, void* block);
+  /// Bytes of device memory that nobody has; -1: as many as the host has. Any thread.
+  int64_t (*free_memory)(void* device);
   /// Host memory that the device can copy from and to, and that kernels can write, at the same address. Any thread.
   void* (*allocate_host)(void* device, size_t bytes);
   void (*release_host)(void* device, void* block);

@@ -1,9 +1,5 @@
-# The device library of NVIDIA cards. `npm run build:cuda`, or `npx hyper-bagel build --cuda`, builds it in a folder of its
-# own with HB_CUDA on.
-
-# Machine code for 8.x and 9.x, PTX for what comes later. Set before the language is enabled: CMake would take the
-# compiler's oldest architecture otherwise.
-set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 90-virtual)
+# The device library of NVIDIA cards. scripts/build-cuda.mjs builds it in a folder of its own, with HB_CUDA on, the
+# architectures (CMake would take the compiler's oldest) and the flags in HB_CUDA_FLAGS.
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 set(CMAKE_CUDA_STANDARD 20)
@@ -23,8 +19,6 @@ set_target_properties(hb_device_cuda PROPERTIES PREFIX "" OUTPUT_NAME hyper_bage
                       CUDA_RUNTIME_LIBRARY Static)
 target_include_directories(hb_device_cuda PRIVATE csrc)
 target_compile_definitions(hb_device_cuda PRIVATE HB_VERSION="${HB_VERSION}")
-# As on the cpu, a*b+c is fused only where the code says so. Spills are not tolerated silently.
-target_compile_options(hb_device_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false
-                       -Xcompiler=-Wall,-fno-math-errno -Xptxas=-warn-spills>)
+target_compile_options(hb_device_cuda PRIVATE "$<$<COMPILE_LANGUAGE:CUDA>:${HB_CUDA_FLAGS}>")
 target_link_libraries(hb_device_cuda PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
 target_link_options(hb_device_cuda PRIVATE -static-libstdc++ -static-libgcc -Wl,--exclude-libs,ALL -Wl,-z,nodelete)

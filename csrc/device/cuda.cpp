@@ -20,7 +20,7 @@ struct Card {
 Card& of(void* device) { return *static_cast<Card*>(device); }
 cudaEvent_t event_of(void* fence) { return static_cast<cudaEvent_t>(fence); }
 
-bool settle(DeviceFailure* failure, cudaError_t error, const char* what) {
+bool done(DeviceFailure* failure, cudaError_t error, const char* what) {
   if (error == cudaSuccess) return true;
   cudaGetLastError();  // an error that can be forgotten is, now that it is told
   return settle(failure, cuda::status_of(error, what));
@@ -60,7 +60,7 @@ bool describe(DeviceInfo* info, int ordinal, DeviceFailure* failure) {
     return fail(failure, Code::BAD_OPTION,
                 "there is no card " + std::to_string(ordinal) + ", only " + std::to_string(count));
   cudaDeviceProp properties{};
-  if (!settle(failure, cudaGetDeviceProperties(&properties, ordinal), "properties of the card")) return false;
+  if (!done(failure, cudaGetDeviceProperties(&properties, ordinal), "properties of the card")) return false;
   put(info->name, sizeof info->name, properties.name);
   info->count = count;
   info->arch = properties.major * 10 + properties.minor;
@@ -76,7 +76,7 @@ bool describe(DeviceInfo* info, int ordinal, DeviceFailure* failure) {
 bool probe(DeviceInfo* info, DeviceFailure* failure) {
   if (!describe(info, 0, failure)) return false;
   // Makes the card's primary context, which may take a second, here rather than in open().
-  return settle(failure, cudaSetDevice(0), "card 0") && settle(failure, cudaFree(nullptr), "card 0");
+  return done(failure, cudaSetDevice(0), "card 0") && done(failure, cudaFree(nullptr), "card 0");
 }
 
 bool open(const DeviceOptions* options, void** device, DeviceInfo* info, DeviceFailure* failure) {
@@ -84,7 +84,7 @@ bool open(const DeviceOptions* options, void** device, DeviceInfo* info, DeviceF
   auto card = std::make_unique<Card>();
   card->ordinal = options->ordinal;
   enter(card.get());
-  if (!settle(failure, cudaStreamCreateWithFlags(&card->stream, cudaStreamNonBlocking), "stream")) return false;
+  if (!done(failure, cudaStreamCreateWithFlags(&card->stream, cudaStreamNonBlocking), "stream")) return false;
   card->device.stream = card->stream;
   card->device.multiprocessors = info->processors;
   card->device.arch = info->arch;
@@ -120,12 +120,12 @@ template <cudaMemcpyKind kind>
 bool copy(void* device, void* to, const void* from, size_t bytes, DeviceFailure* failure) {
   enter(device);
   of(device).copies++;
-  return settle(failure, cudaMemcpyAsync(to, from, bytes, kind, of(device).stream), "copy");
+  return done(failure, cudaMemcpyAsync(to, from, bytes, kind, of(device).stream), "copy");
 }
 
 bool fill(void* device, void* to, int byte, size_t bytes, DeviceFailure* failure) {
   enter(device);
-  return settle(failure, cudaMemsetAsync(to, byte, bytes, of(device).stream), "fill");
+  return done(failure, cudaMemsetAsync(to, byte, bytes, of(device).stream), "fill");
 }
 
 void* create_fence(void* device) {
@@ -137,7 +137,7 @@ void* create_fence(void* device) {
 bool record(void* device, void* fence, DeviceFailure* failure) {
   enter(device);
   of(device).fences++;
-  return settle(failure, cudaEventRecord(event_of(fence), of(device).stream), "fence");
+  return done(failure, cudaEventRecord(event_of(fence), of(device).stream), "fence");
 }
 
 /// Looks a while before it sleeps: most jobs are shorter than a wake-up.
@@ -148,7 +148,7 @@ bool wait(void* device, void* fence, DeviceFailure* failure) {
   cudaError_t error = cudaErrorNotReady;
   for (int i = 0; i < kLooks && error == cudaErrorNotReady; ++i) error = cudaEventQuery(event_of(fence));
   if (error == cudaErrorNotReady) error = cudaEventSynchronize(event_of(fence));
-  return settle(failure, error, "the card");
+  return done(failure, error, "the card");
 }
 
 int64_t elapsed(void* device, void* from, void* to) {
@@ -165,7 +165,7 @@ bool run_op(void* device, int32_t op, const void* args, void* scratch, size_t sc
 bool begin_capture(void* device, DeviceFailure* failure) {
   enter(device);
   // Other threads may take and give memory meanwhile.
-  return settle(failure, cudaStreamBeginCapture(of(device).stream, cudaStreamCaptureModeThreadLocal), "capture");
+  return done(failure, cudaStreamBeginCapture(of(device).stream, cudaStreamCaptureModeThreadLocal), "capture");
 }
 
 bool end_capture(void* device, void** graph, DeviceFailure* failure) {
@@ -176,13 +176,13 @@ bool end_capture(void* device, void** graph, DeviceFailure* failure) {
   if (error == cudaSuccess) error = cudaGraphInstantiate(&ready, captured, 0);
   if (captured) cudaGraphDestroy(captured);
   *graph = ready;
-  return settle(failure, error, "graph");
+  return done(failure, error, "graph");
 }
 
 bool launch_graph(void* device, void* graph, DeviceFailure* failure) {
   enter(device);
   of(device).graph_launches++;
-  return settle(failure, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), of(device).stream), "graph");
+  return done(failure, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), of(device).stream), "graph");
 }
 
 void set_ring(void* device, void* state, uint32_t* flags) {
@@ -212,6 +212,12 @@ const DeviceApi kApi = {
         [](void* device, void* block) {
           enter(device);
           cudaFree(block);
+        },
+    .free_memory =
+        [](void* device) {
+          enter(device);
+          size_t free = 0, all = 0;
+          return cudaMemGetInfo(&free, &all) == cudaSuccess ? static_cast<int64_t>(free) : int64_t{0};
         },
     .allocate_host = allocate_host,
     .release_host =

@@ -90,6 +90,7 @@ const DeviceApi kApi = {
     .abandon = [](void* device) { of(device).stream.abandon(); },
     .allocate = [](void* device, size_t bytes) { return of(device).heap.take(bytes); },
     .release = [](void* device, void* block) { of(device).stream.finally([=] { of(device).heap.give(block); }); },
+    .free_memory = [](void*) -> int64_t { return -1; },
     .allocate_host = [](void*, size_t bytes) { return std::malloc(bytes); },
     .release_host = [](void*, void* block) { std::free(block); },
     .copy_in = copy,

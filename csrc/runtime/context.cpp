@@ -187,6 +187,7 @@ void Context::execute() {
     if (flight_) {
       push_to_flight(std::move(failure), std::move(activity), profiled, start);
       memory_->trim();
+      pinned_->trim();
     } else {
       if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, nullptr});
       finish(failure, activity);

@@ -56,6 +56,8 @@ class Context {
   std::vector<Record> take_records();
   /// First failure of a job without activity since the last call, or of the given activity.
   std::shared_ptr<const Status> take_failure(const ActivityPtr& activity);
+  /// The failure that made a device unusable, if there was one: jobs behind it did not run.
+  std::shared_ptr<const Status> lost() const { return flight_ ? flight_->lost() : nullptr; }
   /// Flags that kernels raised since the last call (enum Flag).
   uint32_t take_flags();
 

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #endif
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "runtime/device.h"
@@ -13,7 +14,7 @@ namespace hb {
 
 namespace {
 
-constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage, kMostCached = 256 << 20;
+constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
 [[maybe_unused]] constexpr int64_t kTrim = 32 << 20;
 
 /// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
@@ -55,6 +56,7 @@ class DeviceSource final : public Memory::Source {
   }
   bool keeps_none() const override { return device_->api().exact_blocks; }
   bool gives_late() const override { return true; }
+  int64_t most_kept() const override { return std::max(Source::most_kept(), device_->info().memory_bytes / 8); }
 
  private:
   std::shared_ptr<Device> device_;
@@ -101,7 +103,7 @@ void Memory::shrink(int64_t most) {
 
 void Memory::trim() {
   std::lock_guard lock(mutex_);
-  shrink(kMostCached);
+  if (!closed_) shrink(source_->most_kept());
 }
 
 void Memory::close() {
@@ -154,7 +156,7 @@ void Memory::give(void* block, int64_t block_bytes) {
   std::lock_guard lock(mutex_);
   if (live_.erase(block) == 0) return;  // closed
   bytes -= block_bytes;
-  if (source_->keeps_none() || (!source_->gives_late() && cached_ + block_bytes > kMostCached))
+  if (source_->keeps_none() || (!source_->gives_late() && cached_ + block_bytes > source_->most_kept()))
     return source_->give(block);
   free_[block_bytes].push_back(block);
   cached_ += block_bytes;

@@ -27,6 +27,8 @@ class Memory {
     virtual bool keeps_none() const { return false; }
     /// give() may wait for the device: left to trim().
     virtual bool gives_late() const { return false; }
+    /// Bytes of freed blocks that are kept.
+    virtual int64_t most_kept() const { return 256 << 20; }
   };
   /// Host memory, 64-byte aligned.
   Memory();

@@ -201,6 +201,8 @@ export interface NativeContext {
   completed(): number;
   profileStart(): void;
   profileStop(): ProfileEvent[];
+  /** Bytes of device memory that nobody has; null where tensors are in host memory. */
+  freeMemory(): number | null;
   counters(): Counters;
   close(): Promise<void>;
 }

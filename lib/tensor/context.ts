@@ -97,6 +97,8 @@ export class Context {
   /** Instruction set of the cpu backend; of a card its architecture, `sm_90`. */
   readonly isa: string;
   readonly threads: number;
+  /** Name of the card that it computes on; undefined on the cpu. */
+  readonly card: string | undefined;
   /** Why this device was chosen. */
   readonly reason: string;
   /** @internal */
@@ -110,10 +112,11 @@ export class Context {
   private constructor(native: NativeContext, reason: string) {
     this.native = native;
     this.reason = reason;
-    const { device, isa, threads } = native.describe();
+    const { device, isa, threads, card } = native.describe();
     this.device = device;
     this.isa = isa;
     this.threads = threads;
+    this.card = card;
   }
 
   /**
@@ -321,6 +324,11 @@ export class Context {
 
   profileStop(): ProfileEvent[] {
     return this.native.profileStop();
+  }
+
+  /** Bytes of device memory that nobody has; null where tensors are in host memory. */
+  freeMemory(): number | null {
+    return this.native.freeMemory();
   }
 
   counters(): Counters {

@@ -207,18 +207,20 @@ describe('a process', () => {
         if (dispose) await cx.dispose();
       };
       const collect = async () => { for (let i = 0; i < 10; i++) { globalThis.gc(); await turn(); } };
-      for (let i = 0; i < 20; i++) await round(true);
+      for (let i = 0; i < 8; i++) await round(true);
       await collect();
       const early = resident(), threadsEarly = threads();
-      for (let i = 0; i < 60; i++) await round(true);
-      for (let i = 0; i < 20; i++) await round(false);
+      for (let i = 0; i < 24; i++) await round(true);
       await collect();
-      console.log(JSON.stringify({ grown: resident() - early, threads: threads() - threadsEarly }));`,
+      const grown = resident() - early;
+      for (let i = 0; i < 8; i++) await round(false);
+      await collect();
+      console.log(JSON.stringify({ grown, threads: threads() - threadsEarly }));`,
       ['--expose-gc'],
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { grown, threads } = JSON.parse(stdout) as { grown: number; threads: number };
-    expect(grown).toBeLessThan(16e6); // a round holds 2.4 MB, all of them 190
+    expect(grown).toBeLessThan(16e6); // a round holds 2.4 MB, all of them 58
     expect(threads).toBeLessThanOrEqual(0);
   });
 

@@ -173,16 +173,17 @@ export class Bagel {
       weightBytes += tensor.shape.reduce((product, n) => product * n, 1) * BYTES[kept];
     }
     const draft = await findDraftHead(extras.folder, options.draft, config, dtype);
-    const cacheTokens = await planMemory(
-      {
-        weights: weightBytes + (draft?.weights ?? 0),
-        perToken: cacheBytesPerToken(config, dtype) + (draft?.perToken ?? 0),
-      },
-      config,
-      options.cacheTokens,
-    );
     const cx = await Context.create(options);
     try {
+      const cacheTokens = await planMemory(
+        cx,
+        {
+          weights: weightBytes + (draft?.weights ?? 0),
+          perToken: cacheBytesPerToken(config, dtype) + (draft?.perToken ?? 0),
+        },
+        config,
+        options.cacheTokens,
+      );
       const source = open(cx, expected);
       try {
         let loaded = 0;
@@ -387,11 +388,12 @@ function checkDtype(dtype: Float | undefined): Float {
 
 /** Refuses what cannot fit, before anything is allocated; returns the size of the cache in tokens. */
 async function planMemory(
+  cx: Context,
   { weights: weightBytes, perToken }: { weights: number; perToken: number },
   config: BagelConfig,
   asked: number | undefined,
 ): Promise<number> {
-  const available = await availableMemory();
+  const available = await availableMemory(cx);
   const left = available - weightBytes;
   const most = DEFAULT_CONTEXTS * config.llm.maxPositions;
   const tokens =

@@ -49,8 +49,10 @@ export function cacheBytesPerToken(config: BagelConfig, dtype: Float): number {
   return llm.layers * 2 * llm.kvHeads * llm.headDim * BYTES[dtype];
 }
 
-/** Memory that this process may still take, in bytes: of the system, cut by a cgroup's limit. */
-export async function availableMemory(): Promise<number> {
+/** Memory that a context may still take, in bytes: of its card; else of the system, cut by a cgroup's limit. */
+export async function availableMemory(cx: Context): Promise<number> {
+  const onCard = cx.freeMemory();
+  if (onCard !== null) return onCard;
   let available = os.freemem();
   try {
     const match = /^MemAvailable:\s+(\d+) kB/m.exec(await readFile('/proc/meminfo', 'utf8'));

@@ -126,7 +126,7 @@ export class Speculator {
     const { cx, dtype } = this.#model;
     const key = this.#hash && {
       model: this.#hash,
-      device: `${cx.device} ${os.cpus()[0]?.model ?? ''}`,
+      device: `${cx.device} ${cx.card ?? os.cpus()[0]?.model ?? ''}`,
       isa: cx.isa,
       threads: cx.threads,
       dtype,

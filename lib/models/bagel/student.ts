@@ -120,7 +120,7 @@ export class Students {
       });
     }
     const needed = studentBytes(config, BYTES[model.weights.norm.gen.dtype]);
-    const available = await availableMemory();
+    const available = await availableMemory(cx);
     if (needed > available) throw outOfMemory(name, needed, available);
     const scale = settings.kind === 'low-rank' ? settings.loraScale : undefined;
     const source = await StudentSource.open(cx, config, folder, this.folder as string, scale);
