@@ -1,5 +1,6 @@
 // The native addon: bindings/ is the only place that knows Node-API.
 #include "objects.h"
+#include "runtime/cgroup.h"
 
 namespace hb::node {
 namespace {
@@ -24,8 +25,27 @@ Napi::Value instruction_sets(const Napi::CallbackInfo& info) {
   return list;
 }
 
+/// A folder that stands for "/"; none: the system's own.
+std::string root_of(const Napi::Value& value) {
+  return value.IsString() ? value.As<Napi::String>().Utf8Value() : std::string();
+}
+
 Napi::Value usable_threads(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), hb::usable_threads());
+  return Napi::Number::New(info.Env(), hb::usable_threads(root_of(info[0])));
+}
+
+/// cgroupLimits(root): {cpus, memory, available}; null: no limit.
+Napi::Value cgroup_limits(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  const CgroupLimits limits = hb::cgroup_limits(root_of(info[0]));
+  Napi::Object o = Napi::Object::New(env);
+  auto set = [&](const char* name, double value, bool limited) {
+    o.Set(name, limited ? Napi::Value(Napi::Number::New(env, value)) : env.Null());
+  };
+  set("cpus", limits.cpus, limits.cpus > 0);
+  set("memory", static_cast<double>(limits.memory), limits.memory >= 0);
+  set("available", static_cast<double>(limits.available), limits.available >= 0);
+  return o;
 }
 
 Napi::Object init(Napi::Env env, Napi::Object exports) {
@@ -53,6 +73,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("instructionSets", Napi::Function::New(env, instruction_sets, "instructionSets"));
   exports.Set("measureRoofline", Napi::Function::New(env, measure_roofline, "measureRoofline"));
   exports.Set("probeDevice", Napi::Function::New(env, probe_device, "probeDevice"));
+  exports.Set("cgroupLimits", Napi::Function::New(env, cgroup_limits, "cgroupLimits"));
   exports.Set("usableThreads", Napi::Function::New(env, usable_threads, "usableThreads"));
   return exports;
 }

@@ -40,7 +40,8 @@ Napi::Function ContextObject::define(Napi::Env env) {
        InstanceMethod<&ContextObject::Receive>("receive"), InstanceMethod<&ContextObject::Completed>("completed"),
        InstanceMethod<&ContextObject::ProfileStart>("profileStart"),
        InstanceMethod<&ContextObject::ProfileStop>("profileStop"), InstanceMethod<&ContextObject::Counters>("counters"),
-       InstanceMethod<&ContextObject::FreeMemory>("freeMemory"), InstanceMethod<&ContextObject::Close>("close")});
+       InstanceMethod<&ContextObject::FreeMemory>("freeMemory"),
+       InstanceMethod<&ContextObject::ResidentBytes>("residentBytes"), InstanceMethod<&ContextObject::Close>("close")});
 }
 
 namespace {
@@ -363,6 +364,11 @@ Napi::Value ContextObject::FreeMemory(const Napi::CallbackInfo& info) {
   return bytes < 0 ? info.Env().Null() : Napi::Number::New(info.Env(), static_cast<double>(bytes));
 }
 
+/// residentBytes(): bytes of its tensors' kind of memory that the system has given, blocks kept for reuse among them.
+Napi::Value ContextObject::ResidentBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(context_->memory()->resident()));
+}
+
 Napi::Value ContextObject::Counters(const Napi::CallbackInfo& info) {
   const Memory& m = *context_->memory();
   Napi::Object o = Napi::Object::New(info.Env());
@@ -374,6 +380,8 @@ Napi::Value ContextObject::Counters(const Napi::CallbackInfo& info) {
   set("reads", m.reads);
   set("recordings", m.recordings);
   set("runs", m.runs);
+  o.Set("queued", static_cast<double>(context_->queued()));
+  o.Set("peakQueued", static_cast<double>(context_->peak_queued()));
   if (context_->pinned()) {
     set("hostBytes", context_->pinned()->bytes);
     const DeviceCounters d = context_->device_counters();

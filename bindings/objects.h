@@ -117,6 +117,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Napi::Value ProfileStart(const Napi::CallbackInfo& info);
   Napi::Value ProfileStop(const Napi::CallbackInfo& info);
   Napi::Value FreeMemory(const Napi::CallbackInfo& info);
+  Napi::Value ResidentBytes(const Napi::CallbackInfo& info);
   Napi::Value Counters(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
 

@@ -84,6 +84,7 @@ uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPt
   std::lock_guard lock(mutex_);
   queue_.push_back({std::move(work), std::move(outputs), std::move(activity)});
   posted_.store(++newest_, std::memory_order_release);
+  peak_queued_ = std::max(peak_queued_, newest_ - completed_);
   wake_.notify_one();
   return newest_;
 }
@@ -96,6 +97,16 @@ uint64_t Context::newest() const {
 uint64_t Context::completed() const {
   std::lock_guard lock(mutex_);
   return completed_;
+}
+
+uint64_t Context::queued() const {
+  std::lock_guard lock(mutex_);
+  return newest_ - completed_;
+}
+
+uint64_t Context::peak_queued() const {
+  std::lock_guard lock(mutex_);
+  return peak_queued_;
 }
 
 uint64_t Context::first_dropped() const {

@@ -44,6 +44,9 @@ class Context {
   /// The ticket of the newest job.
   uint64_t newest() const;
   uint64_t completed() const;
+  /// Jobs that are not done, now and at most so far.
+  uint64_t queued() const;
+  uint64_t peak_queued() const;
   /// The ticket of the first job that close() cut short or dropped; UINT64_MAX when there is none.
   uint64_t first_dropped() const;
 
@@ -101,7 +104,7 @@ class Context {
   std::condition_variable wake_, progress_;
   std::deque<Job> queue_;
   std::deque<Record> records_;
-  uint64_t newest_ = 0, completed_ = 0, first_dropped_ = UINT64_MAX;
+  uint64_t newest_ = 0, completed_ = 0, peak_queued_ = 0, first_dropped_ = UINT64_MAX;
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
   bool nudged_ = false;

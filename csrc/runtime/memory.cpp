@@ -1,6 +1,7 @@
 #include "runtime/memory.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -16,6 +17,7 @@ namespace {
 
 constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
 [[maybe_unused]] constexpr int64_t kTrim = 32 << 20;
+constexpr int64_t kMeasured = 128 << 10;  ///< smaller blocks are taken to be touched as a whole
 
 /// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
 int64_t class_of(int64_t bytes) {
@@ -41,6 +43,20 @@ class HostSource final : public Memory::Source {
   }
   void give(void* block) override { std::free(block); }
   int64_t size_of(int64_t wanted) const override { return class_of(wanted); }
+  int64_t resident(const void* block, int64_t bytes) const override {
+    if (bytes < kMeasured) return bytes;
+    const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+    const uintptr_t start = reinterpret_cast<uintptr_t>(block) / page * page;
+    const uintptr_t end = reinterpret_cast<uintptr_t>(block) + static_cast<uintptr_t>(bytes);
+    unsigned char present[4096];
+    int64_t pages = 0;
+    for (uintptr_t at = start; at < end; at += sizeof present * page) {
+      const uintptr_t span = std::min<uintptr_t>(end - at, sizeof present * page), count = (span + page - 1) / page;
+      if (mincore(reinterpret_cast<void*>(at), span, present) != 0) return bytes;
+      for (uintptr_t i = 0; i < count; ++i) pages += present[i] & 1;
+    }
+    return std::min(bytes, pages * static_cast<int64_t>(page));
+  }
 };
 
 /// A page that nobody touches costs nothing on the host. On a device it does, so large blocks are hardly larger than
@@ -112,7 +128,7 @@ void Memory::close() {
   closed_ = true;
   [[maybe_unused]] const int64_t held = bytes + cached_;
   shrink(0);
-  for (void* b : live_) source_->give(b);
+  for (const auto& [block, size] : live_) source_->give(block);
   live_.clear();
   source_.reset();
 #if defined(__GLIBC__)
@@ -145,11 +161,21 @@ void* Memory::take(int64_t wanted, int64_t* block_bytes) {
     block = source_->take(size);
   }
   if (!block) return nullptr;
-  live_.insert(block);
+  live_.emplace(block, *block_bytes);
   allocations++;
   bytes += *block_bytes;
   if (bytes > peak_bytes) peak_bytes = bytes.load();
   return block;
+}
+
+int64_t Memory::resident() {
+  std::lock_guard lock(mutex_);
+  if (closed_) return 0;
+  int64_t sum = 0;
+  for (const auto& [block, size] : live_) sum += source_->resident(block, size);
+  for (const auto& [size, blocks] : free_)
+    for (const void* block : blocks) sum += source_->resident(block, size);
+  return sum;
 }
 
 void Memory::give(void* block, int64_t block_bytes) {

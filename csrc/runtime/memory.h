@@ -4,7 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 namespace hb {
@@ -29,6 +29,8 @@ class Memory {
     virtual bool gives_late() const { return false; }
     /// Bytes of freed blocks that are kept.
     virtual int64_t most_kept() const { return 256 << 20; }
+    /// Bytes of a block that the system has given.
+    virtual int64_t resident(const void* block, int64_t bytes) const { return block ? bytes : 0; }
   };
   /// Host memory, 64-byte aligned.
   Memory();
@@ -44,6 +46,10 @@ class Memory {
   /// that would touch one. Later take() gives null, later give() does nothing. Idempotent.
   void close();
 
+  /// Bytes that the system has given for live and for kept blocks. Less than those of the blocks where pages come when
+  /// they are first touched.
+  int64_t resident();
+
   std::atomic<int64_t> bytes{0}, peak_bytes{0};  ///< of live blocks
   std::atomic<int64_t> allocations{0}, ops{0}, reads{0}, recordings{0}, runs{0};
 
@@ -54,7 +60,7 @@ class Memory {
   std::unique_ptr<Source> source_;  ///< null once closed
   std::mutex mutex_;
   std::map<int64_t, std::vector<void*>> free_;
-  std::unordered_set<void*> live_;
+  std::unordered_map<void*, int64_t> live_;  ///< block -> its bytes
   int64_t cached_ = 0;
   bool closed_ = false;
 };

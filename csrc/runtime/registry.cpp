@@ -3,13 +3,11 @@
 
 #include <sched.h>
 
-#include <cstdio>
-#include <fstream>
-#include <sstream>
 #include <thread>
 
 #include "cpu/kernels.h"
 #include "cpu/select.h"
+#include "runtime/cgroup.h"
 #include "runtime/library.h"
 
 namespace hb {
@@ -63,27 +61,11 @@ std::vector<IsaInfo> instruction_sets() {
   return list;
 }
 
-namespace {
-
-/// Processors' worth of quota, 0 for none. cgroup v2, then v1.
-double cpu_quota() {
-  std::ifstream v2("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (v2 >> quota >> period) return quota == "max" || period <= 0 ? 0 : std::strtod(quota.c_str(), nullptr) / period;
-  std::ifstream q("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), p("/sys/fs/cgroup/cpu/cpu.cfs_period_us");
-  double us = 0;
-  if (q >> us && p >> period && us > 0 && period > 0) return us / period;
-  return 0;
-}
-
-}  // namespace
-
-int usable_threads() {
+int usable_threads(const std::string& root) {
   int threads = static_cast<int>(std::thread::hardware_concurrency());
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) threads = CPU_COUNT(&set);
-  const double quota = cpu_quota();
+  const double quota = cgroup_limits(root).cpus;
   if (quota > 0 && quota < threads) threads = static_cast<int>(quota + 0.5);
   return threads < 1 ? 1 : threads > 256 ? 256 : threads;
 }

@@ -31,7 +31,8 @@ struct IsaInfo {
 };
 std::vector<IsaInfo> instruction_sets();
 
-/// Compute threads that this process may use: affinity, cut by a cgroup's cpu quota.
-int usable_threads();
+/// Compute threads that this process may use: affinity, cut by a cgroup's cpu quota to the nearest number, 1 at least.
+/// `root` as cgroup_limits() takes it.
+int usable_threads(const std::string& root = "");
 
 }  // namespace hb

@@ -4,7 +4,9 @@ export interface NativeAddon {
   version(): string;
   describe(): Contracts;
   instructionSets(): InstructionSet[];
-  usableThreads(): number;
+  /** What cgroups leave this process. `root` goes before every path: tests make a system of their own. */
+  usableThreads(root?: string): number;
+  cgroupLimits(root?: string): CgroupLimits;
   /** Takes about a second of the threads. Empty `isa`: the best; 0 threads: all that this process may use. */
   measureRoofline(isa: string, threads: number, memoryLimit: number): Promise<NativeRoofline>;
   /** Native failures become instances of this class. */
@@ -14,6 +16,16 @@ export interface NativeAddon {
   NativeContext: new (device: string, isa: string, threads: number, onDevice: NativeDeviceOptions) => NativeContext;
   NativeActivity: new () => NativeActivity;
   NativeMapping: new (path: string) => NativeMapping;
+}
+
+/** The tightest limits of this process's control groups; null: none. */
+export interface CgroupLimits {
+  /** Processors' worth of time. */
+  cpus: number | null;
+  /** Bytes. */
+  memory: number | null;
+  /** Bytes that the other use of the groups leaves. */
+  available: number | null;
 }
 
 /** What a device other than the cpu has to offer. */
@@ -169,6 +181,9 @@ export interface Counters {
   reads: number;
   recordings: number;
   runs: number;
+  /** Jobs that are not done, now and at most so far. */
+  queued: number;
+  peakQueued: number;
   /** Host memory beside a device's, for copies and what it sends; 0 on the cpu, as all that follows. */
   hostBytes: number;
   /** Kernels, those in graphs aside. */
@@ -203,6 +218,7 @@ export interface NativeContext {
   profileStop(): ProfileEvent[];
   /** Bytes of device memory that nobody has; null where tensors are in host memory. */
   freeMemory(): number | null;
+  residentBytes(): number;
   counters(): Counters;
   close(): Promise<void>;
 }

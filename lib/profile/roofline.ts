@@ -1,6 +1,6 @@
-import os from 'node:os';
 import type { NativeRoofline } from '../native/addon.js';
 import { addon } from '../tensor/context.js';
+import { systemMemory } from '../tensor/memory.js';
 
 /** What this machine was measured to do at best, on one thread (`one`) and on all together (`all`). */
 export type MachineRoofline = Readonly<NativeRoofline>;
@@ -28,10 +28,7 @@ export function measureRoofline({
   const key = `${isa} ${threads}`;
   let result = measured.get(key);
   if (!result) {
-    const limit = process.constrainedMemory();
-    const free = limit > 0 && limit < os.totalmem() ? Math.min(os.freemem(), limit) : os.freemem();
-    // async: what the addon refuses at once rejects too
-    result = (async () => addon().measureRoofline(isa, threads, free * MEMORY_SHARE))();
+    result = (async () => addon().measureRoofline(isa, threads, (await systemMemory()) * MEMORY_SHARE))();
     // a failure, of memory for example, need not last
     result.catch(() => measured.delete(key));
     measured.set(key, result);

@@ -331,6 +331,14 @@ export class Context {
     return this.native.freeMemory();
   }
 
+  /**
+   * Bytes that the system has given for tensors: those of {@link counters} without pages that nothing has touched yet, and with
+   * freed blocks that are kept for the next tensors.
+   */
+  residentBytes(): number {
+    return this.native.residentBytes();
+  }
+
   counters(): Counters {
     return this.native.counters();
   }

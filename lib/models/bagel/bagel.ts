@@ -361,10 +361,14 @@ export class Bagel {
     return { text, size: image, contexts, fromText: false, options, settings };
   }
 
-  /** Bytes that the model holds now and held at most, where it computes; `hostBytes`: host memory beside a card's. */
-  memory(): { bytes: number; peakBytes: number; hostBytes: number } {
+  /**
+   * Memory of the model where it computes: `bytes` that it holds now, `peakBytes` that it held at most, and `residentBytes`, what the
+   * system has given for it. These leave out the part of the cache that no session has reached yet (on a card, nothing is left
+   * out) and count freed blocks that are kept for the next work. `hostBytes`: host memory beside a card's.
+   */
+  memory(): { bytes: number; peakBytes: number; residentBytes: number; hostBytes: number } {
     const { bytes, peakBytes, hostBytes } = this.context.counters();
-    return { bytes, peakBytes, hostBytes };
+    return { bytes, peakBytes, residentBytes: this.context.residentBytes(), hostBytes };
   }
 
   /** Cancels what runs, frees everything. Idempotent. */

@@ -1,5 +1,3 @@
-import { readFile } from 'node:fs/promises';
-import os from 'node:os';
 import { PAGE_SLOTS, PagePool, pagesFor, Sequence } from '../../cache/pages.js';
 import { IMAGE_SCALE_COLUMN, TEXT_SCALE_COLUMN } from '../../denoise/schedule.js';
 import { HyperBagelError } from '../../errors.js';
@@ -12,6 +10,7 @@ import type { Decoder, TreeRows } from '../../speculative/decoder.js';
 import type { EagleDrafter } from '../../speculative/eagle/drafter.js';
 import type { Context } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
+import { systemMemory } from '../../tensor/memory.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type BagelConfig, latentGrid } from './config.js';
 import { decoderLayers, type LayerCache, type RowState } from './mot-layer.js';
@@ -49,20 +48,9 @@ export function cacheBytesPerToken(config: BagelConfig, dtype: Float): number {
   return llm.layers * 2 * llm.kvHeads * llm.headDim * BYTES[dtype];
 }
 
-/** Memory that a context may still take, in bytes: of its card; else of the system, cut by a cgroup's limit. */
+/** Memory that a context may still take, in bytes: of its card, else of the system. */
 export async function availableMemory(cx: Context): Promise<number> {
-  const onCard = cx.freeMemory();
-  if (onCard !== null) return onCard;
-  let available = os.freemem();
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB/m.exec(await readFile('/proc/meminfo', 'utf8'));
-    if (match) available = Number(match[1]) * 1024;
-  } catch {
-    // not Linux: the free memory it is
-  }
-  const limit = process.constrainedMemory();
-  if (limit > 0 && limit < os.totalmem()) available = Math.min(available, limit - process.memoryUsage().rss);
-  return Math.max(0, available);
+  return cx.freeMemory() ?? (await systemMemory());
 }
 
 /**
