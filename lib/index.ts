@@ -5,15 +5,15 @@ export * as ops from './generated/ops.js';
 export { decodeImage, Image, type ImageFormat, type ImageSource } from './io/image.js';
 export { modelHash } from './io/model-hash.js';
 export { Tokenizer } from './io/tokenizer.js';
-export type {
-  Answer,
-  AnswerOptions,
-  AnswerPiece,
+export {
+  type Answer,
+  type AnswerOptions,
+  type AnswerPiece,
   AnswerStream,
-  RoundReport,
-  Speculate,
-  SpeculateBy,
-  SpeculationStats,
+  type RoundReport,
+  type Speculate,
+  type SpeculateBy,
+  type SpeculationStats,
 } from './models/bagel/answer.js';
 export type { AnswerManyItem, AnswerManyOptions, AnswerManyResult } from './models/bagel/answer-many.js';
 export { type AskOptions, Bagel, bundledModel, type DrawItem, type LoadOptions } from './models/bagel/bagel.js';
@@ -21,8 +21,8 @@ export { type BagelConfig, readConfig } from './models/bagel/config.js';
 export type { DrawingOf, ManyOptions } from './models/bagel/draw-many.js';
 export type { DrawingMetadata } from './models/bagel/draw-metadata.js';
 export type { Drawing, DrawOptions, DrawStep } from './models/bagel/draw-options.js';
-export type { Editor } from './models/bagel/editor.js';
-export type { Session } from './models/bagel/session.js';
+export { Editor } from './models/bagel/editor.js';
+export { Session } from './models/bagel/session.js';
 export { addonInfo } from './native/load.js';
 export type { DeviceDrafter, Drafter, HostDrafter } from './speculative/drafter.js';
 export { NgramDrafter, type NgramOptions } from './speculative/ngram.js';

@@ -343,6 +343,11 @@ export class Context {
     return this.native.counters();
   }
 
+  /** dispose() was called. */
+  get disposed(): boolean {
+    return this.#closed !== undefined;
+  }
+
   /** Cancels what is queued, waits for the op at work, frees threads and memory, that of live tensors too. Idempotent. */
   dispose(): Promise<void> {
     this.#closed ??= this.native.close();

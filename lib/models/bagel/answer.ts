@@ -99,7 +99,10 @@ export interface Answer {
   stats: { tokens: number; steps: number; tokensPerSecond: number; speculation: SpeculationStats };
 }
 
-/** An answer on its way: iterate it for pieces, or await `result`. Nothing runs before one of the two. */
+/**
+ * An answer on its way: iterate it for pieces, once, or await `result`. Nothing runs before one of the two. A second reader is refused
+ * with BUSY: each would get some of the pieces.
+ */
 export class AnswerStream implements AsyncIterable<AnswerPiece> {
   readonly #generator: AsyncGenerator<AnswerPiece, Answer, undefined>;
   #started = false;
@@ -130,6 +133,9 @@ export class AnswerStream implements AsyncIterable<AnswerPiece> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<AnswerPiece, void, undefined> {
+    if (this.#started) {
+      throw new HyperBagelError('BUSY', 'an answer is read once: by who iterates it first, or by `result`');
+    }
     this.#started = true;
     let finished = false;
     try {

@@ -21,7 +21,7 @@ import { Decoders } from './generate.js';
 import { availableMemory, BagelModel, cacheBytesPerToken } from './model.js';
 import { checkInteger, checkText } from './options.js';
 import { type RgbMap, readRgbMap } from './preview.js';
-import { prepareImage, Session } from './session.js';
+import { prepareImage, requireOpen, Session } from './session.js';
 import { FileSource, type Float, RandomSource, type WeightSource } from './source.js';
 import { Speculator } from './speculate.js';
 import { Students } from './student.js';
@@ -221,6 +221,7 @@ export class Bagel {
    * @throws HyperBagelError BAD_OPTION when there is none of that name, BAD_MODEL, OUT_OF_MEMORY, IO
    */
   async loadStudent(name: string): Promise<void> {
+    requireOpen(this.model);
     await this.studentsOf.get(name);
   }
 
@@ -237,8 +238,13 @@ export class Bagel {
     return this.model.drafter !== undefined;
   }
 
-  /** Opens a conversation. */
+  /**
+   * Opens a conversation.
+   *
+   * @throws HyperBagelError DISPOSED
+   */
   session(): Session {
+    requireOpen(this.model);
     return new Session(this.model, this.#decoders, this.#speculator);
   }
 
@@ -297,9 +303,10 @@ export class Bagel {
   /**
    * Keeps a picture for several edits. Dispose the editor to give its share of the cache back.
    *
-   * @throws HyperBagelError BAD_OPTION, BAD_IMAGE, CANCELLED, IO
+   * @throws HyperBagelError BAD_OPTION, BAD_IMAGE, CANCELLED, IO, DISPOSED
    */
   async editor(source: ImageSource, { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Editor> {
+    requireOpen(this.model);
     const image = await prepareImage(this.model, source, signal);
     const contexts = new ContextBuilder(this.model, [image], true);
     return new Editor(image, contexts, async (instruction, options) => {

@@ -27,6 +27,11 @@ export interface OpenAnswer {
   leave(): void;
 }
 
+/** @throws HyperBagelError DISPOSED once the model is */
+export function requireOpen(model: BagelModel): void {
+  if (model.cx.disposed) throw new HyperBagelError('DISPOSED', 'the model was disposed');
+}
+
 /** Runs queued work to its end, or undoes it when the signal says so. */
 export async function settle(model: BagelModel, signal: AbortSignal | undefined, queue: () => void): Promise<void> {
   throwIfAborted(signal);
@@ -181,6 +186,7 @@ export class Session {
 
   #enter(): void {
     if (this.#disposed) throw new HyperBagelError('DISPOSED', 'the session was disposed');
+    requireOpen(this.#model);
     if (this.#busy)
       throw new HyperBagelError('BUSY', 'the session is at work on another call; wait for it or open another session');
     this.#busy = true;
