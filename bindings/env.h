@@ -33,6 +33,13 @@ inline void throw_unless_ok(Napi::Env env, const Status& status) {
 }
 [[noreturn]] void throw_code(Napi::Env env, Code code, const std::string& message);
 
+/// The tag of a class of this copy of the addon. Another copy in the process may be of another version, with other
+/// layouts: its objects must not pass for ours, so the tag holds an address that only this copy has.
+inline napi_type_tag tag_of_class(uint64_t number) {
+  static const char mine = 0;
+  return {reinterpret_cast<uintptr_t>(&mine), number};
+}
+
 /// Every wrapped object carries its class's tag, so that a method borrowed onto a foreign object throws instead of
 /// crashing.
 template <class T>

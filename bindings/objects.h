@@ -9,7 +9,7 @@ namespace hb::node {
 /// A tensor handle. It owns one count on its storage; `dispose` drops it at once, the collector at last.
 class TensorObject : public Napi::ObjectWrap<TensorObject> {
  public:
-  static constexpr napi_type_tag kTag = {0x6862616765, 1};
+  static inline const napi_type_tag kTag = tag_of_class(1);
   static constexpr const char* kName = "tensor";
   static Napi::Function define(Napi::Env env);
   /// `external` bytes are reported to V8 as held by this handle.
@@ -40,7 +40,7 @@ class TensorObject : public Napi::ObjectWrap<TensorObject> {
 
 class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
  public:
-  static constexpr napi_type_tag kTag = {0x6862616765, 2};
+  static inline const napi_type_tag kTag = tag_of_class(2);
   static constexpr const char* kName = "program";
   static Napi::Function define(Napi::Env env);
   static Napi::Object make(Napi::Env env, std::shared_ptr<Program> program, Context* owner);
@@ -56,7 +56,7 @@ class ProgramObject : public Napi::ObjectWrap<ProgramObject> {
 
 class ActivityObject : public Napi::ObjectWrap<ActivityObject> {
  public:
-  static constexpr napi_type_tag kTag = {0x6862616765, 3};
+  static inline const napi_type_tag kTag = tag_of_class(3);
   static constexpr const char* kName = "activity";
   static Napi::Function define(Napi::Env env);
   explicit ActivityObject(const Napi::CallbackInfo& info);
@@ -68,7 +68,7 @@ class ActivityObject : public Napi::ObjectWrap<ActivityObject> {
 
 class MappingObject : public Napi::ObjectWrap<MappingObject> {
  public:
-  static constexpr napi_type_tag kTag = {0x6862616765, 4};
+  static inline const napi_type_tag kTag = tag_of_class(4);
   static constexpr const char* kName = "mapping";
   static Napi::Function define(Napi::Env env);
   explicit MappingObject(const Napi::CallbackInfo& info);
@@ -83,7 +83,7 @@ class MappingObject : public Napi::ObjectWrap<MappingObject> {
 /// One device and its queue. Calls check and queue; promises wait on a libuv thread, one at a time per context.
 class ContextObject : public Napi::ObjectWrap<ContextObject> {
  public:
-  static constexpr napi_type_tag kTag = {0x6862616765, 5};
+  static inline const napi_type_tag kTag = tag_of_class(5);
   static constexpr const char* kName = "context";
   static Napi::Function define(Napi::Env env);
   explicit ContextObject(const Napi::CallbackInfo& info);

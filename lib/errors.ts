@@ -36,7 +36,15 @@ export class HyperBagelError extends Error {
     Object.defineProperty(this, marker, { value: true });
   }
 
-  /** True for errors of any copy of this package in the process, where `instanceof` would fail. */
+  /**
+   * `instanceof` as {@link isInstance}: a process may hold several copies of this package, the ES module and the CommonJS one
+   * among them, and both of these share the addon, which throws errors of one of them.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return HyperBagelError === this ? HyperBagelError.isInstance(value) : super[Symbol.hasInstance](value);
+  }
+
+  /** True for errors of any copy of this package in the process. */
   static isInstance(value: unknown): value is HyperBagelError {
     return typeof value === 'object' && value !== null && marker in value;
   }
