@@ -36,16 +36,18 @@ export class HyperBagelError extends Error {
     Object.defineProperty(this, marker, { value: true });
   }
 
-  /**
-   * `instanceof` as {@link isInstance}: a process may hold several copies of this package, the ES module and the CommonJS one
-   * among them, and both of these share the addon, which throws errors of one of them.
-   */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return HyperBagelError === this ? HyperBagelError.isInstance(value) : super[Symbol.hasInstance](value);
-  }
-
   /** True for errors of any copy of this package in the process. */
   static isInstance(value: unknown): value is HyperBagelError {
     return typeof value === 'object' && value !== null && marker in value;
   }
 }
+
+// `instanceof` as isInstance: a process may hold several copies of this package, the ES module and the CommonJS one among them, and
+// these two share the addon, which throws errors of one of them.
+Object.defineProperty(HyperBagelError, Symbol.hasInstance, {
+  value(this: unknown, value: unknown): boolean {
+    return this === HyperBagelError
+      ? HyperBagelError.isInstance(value)
+      : Function.prototype[Symbol.hasInstance].call(this, value);
+  },
+});
