@@ -126,10 +126,8 @@ Napi::Value ContextObject::Mapped(const Napi::CallbackInfo& info) {
   t.view.dtype = static_cast<DType>(dtype);
   throw_unless_ok(env, read_shape(info[3], &t.view));
   const int64_t bytes = storage_bytes(t.view);
-  if (!(offset >= 0) || offset + static_cast<double>(bytes) > static_cast<double>(mapping->bytes()))
-    throw_code(env, Code::BAD_MODEL, "a tensor reaches beyond the end of its file");
-  if (static_cast<int64_t>(offset) % static_cast<int64_t>(bytes_of(t.view.dtype)) != 0)
-    throw_code(env, Code::BAD_MODEL, "a tensor's data is not aligned to its dtype");
+  const bool whole = offset >= 0 && offset <= 9e15 && offset == static_cast<double>(static_cast<int64_t>(offset));
+  throw_unless_ok(env, mapping->check(whole ? static_cast<int64_t>(offset) : -1, bytes));
   Dispatcher& dispatcher = context_->dispatcher();
   t.storage =
       std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory(),

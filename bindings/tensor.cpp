@@ -17,7 +17,7 @@ Status read_shape(const Napi::Value& value, TensorView* view) {
       return Status::mismatch(Code::BAD_SHAPE, "shape", "sizes that are non-negative integers",
                               "dim " + std::to_string(i) + " is not");
     view->dims[i] = static_cast<int64_t>(size);
-    elements *= size;
+    elements *= size > 1 ? size : 1;  // a dim of 0 must not hide that the product of the others overflows
   }
   if (elements > 1e15) return Status::mismatch(Code::BAD_SHAPE, "shape", "at most 1e15 elements", "more");
   return Status::success();

@@ -5,44 +5,94 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <vector>
 
 namespace hb {
 
+namespace {
+
+/// One read call moves less than 2 GiB.
+constexpr int64_t kMostPerRead = 1 << 30;
+/// What a read on its way to a device holds on the host.
+constexpr int64_t kPiece = 4 << 20;
+/// Room for kernels that read a full vector at the end.
+constexpr int64_t kTail = 64;
+
+}  // namespace
+
 Status Mapping::open(const std::string& path, std::shared_ptr<Mapping>* mapping) {
+  std::shared_ptr<Mapping> m(new Mapping(path));
   auto failed = [&](const char* what) {
     return Status::fail(Code::IO, std::string(what) + " " + path + ": " + std::strerror(errno));
   };
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return failed("cannot open");
+  // a pipe must not keep us waiting for its other end
+  m->file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (m->file_ < 0) return failed("cannot open");
   struct stat info;
-  Status status = Status::success();
-  std::shared_ptr<Mapping> m(new Mapping());
-  if (fstat(file, &info) != 0) {
-    status = failed("cannot read the size of");
-  } else if (!S_ISREG(info.st_mode)) {
-    status = Status::fail(Code::IO, "not a regular file: " + path);
-  } else if (info.st_size > 0) {
-    void* p = mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file, 0);
-    if (p == MAP_FAILED)
-      status = failed("cannot map");
-    else
-      m->data_ = static_cast<char*>(p), m->bytes_ = info.st_size;
-  }
-  ::close(file);
-  if (status.ok()) *mapping = std::move(m);
-  return status;
+  if (fstat(m->file_, &info) != 0) return failed("cannot read the size of");
+  if (!S_ISREG(info.st_mode)) return Status::fail(Code::IO, "not a regular file: " + path);
+  m->bytes_ = info.st_size;
+  *mapping = std::move(m);
+  return Status::success();
 }
 
 Mapping::~Mapping() {
-  if (data_) munmap(data_, static_cast<size_t>(bytes_));
+  if (file_ >= 0) ::close(file_);
 }
 
-void Mapping::drop(int64_t offset, int64_t bytes) const {
-  const int64_t page = sysconf(_SC_PAGESIZE), first = (offset + page - 1) / page * page,
-                last = (offset + bytes) / page * page;
-  if (last > first) madvise(data_ + first, static_cast<size_t>(last - first), MADV_DONTNEED);
+Status Mapping::check(int64_t offset, int64_t bytes) const {
+  if (offset >= 0 && bytes >= 0 && offset <= bytes_ && bytes <= bytes_ - offset) return Status::success();
+  return Status::fail(Code::BAD_MODEL, path_ + ": a tensor reaches beyond the end of its file");
+}
+
+Status Mapping::read(int64_t offset, int64_t bytes, char* to) const {
+  for (int64_t done = 0; done < bytes;) {
+    const auto wanted = static_cast<size_t>(std::min(kMostPerRead, bytes - done));
+    const ssize_t got = pread(file_, to + done, wanted, offset + done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Status::fail(Code::IO, "cannot read " + path_ + ": " + std::strerror(errno));
+    if (got == 0) return Status::fail(Code::IO, "cannot read " + path_ + ": it is shorter than it was when opened");
+    done += got;
+  }
+  return Status::success();
+}
+
+MappedStorage::~MappedStorage() {
+  if (pages_) munmap(pages_, page_bytes_);
+}
+
+Status MappedStorage::allocate() {
+  if (data_) return Status::success();
+  return transfers_ ? read_there() : read_here();
+}
+
+Status MappedStorage::read_here() {
+  if (!pages_) {
+    page_bytes_ = static_cast<size_t>(bytes() + kTail);
+    void* p = mmap(nullptr, page_bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+      return Status::fail(Code::OUT_OF_MEMORY, "no memory for a tensor of " + std::to_string(bytes()) + " bytes");
+    pages_ = p;
+  }
+  if (Status s = mapping_->read(offset_, bytes(), static_cast<char*>(pages_)); !s.ok()) return s;
+  data_ = pages_;
+  return Status::success();
+}
+
+Status MappedStorage::read_there() {
+  std::vector<char> piece(static_cast<size_t>(std::min(kPiece, bytes())));
+  if (Status s = Storage::allocate(); !s.ok()) return s;
+  char* to = static_cast<char*>(std::exchange(data_, nullptr));  // not there before all of it is
+  for (int64_t at = 0; at < bytes(); at += kPiece) {
+    const int64_t size = std::min(kPiece, bytes() - at);
+    if (Status s = mapping_->read(offset_ + at, size, piece.data()); !s.ok()) return s;
+    if (Status s = transfers_->write(to + at, piece.data(), size); !s.ok()) return s;
+  }
+  data_ = to;
+  return Status::success();
 }
 
 }  // namespace hb

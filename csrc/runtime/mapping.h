@@ -7,45 +7,50 @@
 
 namespace hb {
 
-/// A file mapped read-only.
+/// A file whose ranges stand for tensors. It stays open, so that a rename or a removal changes nothing, and is read,
+/// not mapped into memory: where a file shrinks, a read comes up short and is an error like any other, an access to a
+/// page beyond the new end is SIGBUS and the end of the process.
 class Mapping {
  public:
-  /// Fails with IO when the file cannot be opened or mapped.
+  /// Fails with IO when the file cannot be opened or is not a regular one.
   static Status open(const std::string& path, std::shared_ptr<Mapping>* mapping);
   ~Mapping();
-  const char* data() const { return data_; }
+  /// When it was opened.
   int64_t bytes() const { return bytes_; }
-  /// Lets the pages that lie wholly within a range leave memory; they come back from the file when read again.
-  void drop(int64_t offset, int64_t bytes) const;
+  /// BAD_MODEL unless the range lies within the file.
+  Status check(int64_t offset, int64_t bytes) const;
+  /// Copies a range. Fails with IO when it cannot be read whole. Any thread.
+  Status read(int64_t offset, int64_t bytes, char* to) const;
 
  private:
-  Mapping() = default;
-  char* data_ = nullptr;
+  explicit Mapping(std::string path) : path_(std::move(path)) {}
+  const std::string path_;
+  int file_ = -1;
   int64_t bytes_ = 0;
 };
 
-/// A tensor's bytes inside a mapping: read where they are on the cpu, copied to a device when an op first wants them.
-/// Its pages leave memory with its last holder, so that loading a model, tensor by tensor, peaks near one copy.
+/// A tensor's bytes inside a file: read when an op first wants them, on a device by way of the host. They leave memory
+/// with the last holder, past the context's memory, which would keep them, so that loading a model, tensor by tensor,
+/// peaks near one copy.
 class MappedStorage : public Storage {
  public:
-  /// `transfers`: of a context on a device, else null.
+  /// `transfers`: of a context on a device, else null. The range must lie within the file.
   MappedStorage(std::shared_ptr<Mapping> mapping, int64_t offset, int64_t bytes, std::shared_ptr<Memory> memory,
                 Transfers* transfers)
-      : Storage(bytes, std::move(memory)), mapping_(std::move(mapping)), offset_(offset), transfers_(transfers) {
-    if (!transfers_) data_ = const_cast<char*>(mapping_->data()) + offset;
-  }
-  ~MappedStorage() override { mapping_->drop(offset_, bytes()); }
+      : Storage(bytes, std::move(memory)), mapping_(std::move(mapping)), offset_(offset), transfers_(transfers) {}
+  ~MappedStorage() override;
   Status load() override { return allocate(); }
-  Status allocate() override {
-    if (data_) return Status::success();
-    if (Status s = Storage::allocate(); !s.ok()) return s;
-    return transfers_->write(data_, mapping_->data() + offset_, bytes());
-  }
+  Status allocate() override;
 
  private:
+  Status read_here();
+  Status read_there();
+
   std::shared_ptr<Mapping> mapping_;
   int64_t offset_;
   Transfers* transfers_;
+  void* pages_ = nullptr;  ///< of the host
+  size_t page_bytes_ = 0;
 };
 
 }  // namespace hb

@@ -5,7 +5,7 @@ import { headerLength, parseHeader, type SafetensorsHeader } from './safetensors
 /**
  * Reads and checks the header of a safetensors file (u64 little-endian header length, JSON header, data). Every entry
  * of the result lies inside the file, overlaps no other, and has a known dtype and as many bytes as its shape needs, so
- * it can be mapped or read without further checks while the file is not changed.
+ * it can be read without further checks while the file is not changed.
  *
  * @throws HyperBagelError `IO` when the file is missing or unreadable; `BAD_MODEL` when its content breaks the format:
  * truncated, header above 100 MB or not JSON, unknown dtype, bad shape or offsets, gaps, duplicate names.

@@ -16,7 +16,7 @@ type DtypedArray = { [D in FileDtype]: { readonly dtype: D; readonly data: FileA
 export type FileTensor = DtypedArray & { readonly shape: readonly number[] };
 
 /**
- * Reads whole tensors into typed arrays; meant for small files and tests, model weights are mapped instead. Without
+ * Reads whole tensors into typed arrays; meant for small files and tests, model weights are read by the ops that want them. Without
  * `names` all tensors are read, in the order of the header.
  *
  * @throws HyperBagelError as {@link readHeader}; `BAD_MODEL` for a name the file does not hold; `OUT_OF_MEMORY`.

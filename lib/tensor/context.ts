@@ -144,7 +144,7 @@ export class Context {
     return this.tensor(dtype, shape).clear();
   }
 
-  /** @internal A tensor over part of a mapped file. */
+  /** @internal A tensor over part of a file. @throws HyperBagelError BAD_MODEL when the file does not reach so far */
   mapped<D extends DType>(file: MappedFile, offset: number, dtype: D, shape: readonly number[]): Tensor<D> {
     return this.adopt(new Tensor<D>(this, this.native.mapped(file.native, offset, DTYPES.indexOf(dtype), shape)));
   }
@@ -359,7 +359,10 @@ export class Context {
   }
 }
 
-/** A file mapped read-only into memory, for {@link Context.mapped}. */
+/**
+ * A file whose ranges stand for tensors, for {@link Context.mapped}. It is read when an op first wants a tensor: a file that shrank
+ * meanwhile is an `IO` failure of that op, where an access to memory over it would end the process.
+ */
 export class MappedFile {
   /** @internal */
   readonly native: NativeMapping;

@@ -1,4 +1,4 @@
-// A 1 GB checkpoint loads with a peak resident size below 1.25 GB in its own dtype: weights are mapped, packed group by group,
+// A 1 GB checkpoint loads with a peak resident size below 1.25 GB in its own dtype: weights are read, packed group by group,
 // and leave memory once packed. And memory() moves as the system's figure does.
 import { execFile } from 'node:child_process';
 import {

@@ -24,7 +24,7 @@ export interface WeightSource {
 const DTYPES: Record<string, Float | undefined> = { F32: 'f32', BF16: 'bf16' };
 
 /**
- * Weights of a checkpoint, mapped into memory. Unknown tensors are ignored, as the public loader does.
+ * Weights of a checkpoint, each read when an op first wants it. Unknown tensors are ignored, as the public loader does.
  *
  * @throws HyperBagelError BAD_MODEL when a tensor is missing, has another shape, or a dtype other than F32 or BF16; IO
  */

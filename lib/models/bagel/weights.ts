@@ -127,7 +127,7 @@ export function withGeneration(base: BagelWeights, generation: GenerationWeights
 
 /**
  * Brings weights into the form that the model reads, one small group after the other, so that memory peaks near one copy: the
- * mapped original of a group leaves memory once its packed form is there.
+ * original of a group, as it was read, leaves memory once its packed form is there.
  */
 export class WeightLoader {
   constructor(

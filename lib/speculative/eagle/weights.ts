@@ -108,7 +108,7 @@ export function eagleBytes(
 
 const DTYPES: Record<string, Float | undefined> = { F32: 'f32', BF16: 'bf16' };
 
-/** The tensors of a head's folder, checked against what they must be before anything is mapped. */
+/** The tensors of a head's folder, checked against what they must be before anything is read. */
 class EagleFiles {
   readonly #files: ModelFiles;
   readonly #mapped = new Map<string, MappedFile>();
