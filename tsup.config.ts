@@ -45,4 +45,15 @@ if (existsSync('bench/run.ts')) {
   });
 }
 
+// A test starts it in a process of its own.
+if (existsSync('test/hostile/worker.ts')) {
+  configs.push({
+    ...common,
+    name: 'fuzzer',
+    entry: { worker: 'test/hostile/worker.ts' },
+    format: ['esm'],
+    outDir: '.cache/hostile',
+  });
+}
+
 export default defineConfig(configs);

@@ -55,11 +55,13 @@ function installDependencies() {
 function buildTypeScript() {
   const outputs = ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/cli.js'];
   if (existsSync(path.join(root, 'bench', 'run.ts'))) outputs.push('.cache/bench/run.js');
-  // the bench times the cases of the tests
+  if (existsSync(path.join(root, 'test', 'hostile', 'worker.ts'))) outputs.push('.cache/hostile/worker.js');
+  // the bench times the cases of the tests, and a test starts the fuzzer as a process
   const inputs = [
     'lib',
     'bench',
     'test/cases',
+    'test/hostile',
     'test/kit',
     'tsup.config.ts',
     'tsconfig.json',
@@ -74,7 +76,8 @@ function buildTypeScript() {
     readFileSync(stampFile, 'utf8') === hash;
   if (fresh) return;
   rmSync(stampFile, { force: true });
-  for (const folder of ['dist', '.cache/bench']) rmSync(path.join(root, folder), { recursive: true, force: true });
+  for (const folder of ['dist', '.cache/bench', '.cache/hostile'])
+    rmSync(path.join(root, folder), { recursive: true, force: true });
   run('building the TypeScript', process.execPath, [path.join(root, 'node_modules', 'tsup', 'dist', 'cli-default.js')]);
   mkdirSync(path.dirname(stampFile), { recursive: true });
   writeFileSync(stampFile, hash);
