@@ -4,6 +4,11 @@ import { QUEUE, runChild } from './child.js';
 
 /** From the end of a program to the end of its process: one op and one short wait, not the queue. */
 const SOON_MS = 2000;
+const full = process.env.HB_TEST_FULL === '1';
+/** Exits amid each kind of work. */
+const ROUNDS = full ? 8 : 3;
+if (!full) console.log(`${ROUNDS} exits amid each kind of work (HB_TEST_FULL=1: 8)`);
+
 /** Far more work than that. */
 const LONG = 1500;
 
@@ -74,7 +79,7 @@ describe('process.exit', () => {
       `const bagel = await Bagel.load(); (async () => { for (;;) await bagel.ask('describe the image.', { ignoreStop: true }); })();`,
     ],
   ])('amid %s', { timeout: 120_000 }, async (_, work) => {
-    for (let round = 0; round < 4; round++) {
+    for (let round = 0; round < ROUNDS; round++) {
       const { code, signal, stdout, stderr, at } = await runChild(work + leave);
       expect({ code, signal, stderr }).toEqual({ code: 3, signal: null, stderr: '' });
       expect(at - Number(stdout)).toBeLessThan(SOON_MS);

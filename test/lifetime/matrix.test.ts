@@ -14,6 +14,9 @@ import { ACTIVITY, CONTEXT, type Device, deviceScene, MAPPED_FILE, PROGRAM, TENS
 import { play, print, type Row, type Scene, STATES, type State, type Table } from './matrix/kit.js';
 import { abandon, BAGEL, disposeModels, EDITOR, type Model, modelScene, SESSION, STREAM } from './matrix/model.js';
 
+const full = process.env.HB_TEST_FULL === '1';
+if (!full) console.log('skipped without HB_TEST_FULL: contexts on simt');
+
 type Class = { readonly prototype: object; readonly name: string };
 
 /** Methods and accessors of a class, static ones too. */
@@ -74,33 +77,23 @@ function matrix<S>(
   });
 }
 
-const device = (dispose: (device: Device) => unknown) => (state: State) => deviceScene(state, dispose);
-
-matrix(
-  Context,
-  CONTEXT,
-  device(({ cx }) => cx.dispose()),
-);
-matrix(
-  Tensor,
-  TENSOR,
-  device(({ x }) => x.dispose()),
-);
-matrix(
-  Program,
-  PROGRAM,
-  device(({ program }) => program.dispose()),
-);
-matrix(
-  Activity,
-  ACTIVITY,
-  device(({ activity }) => activity.cancel()),
-);
-matrix(
-  MappedFile,
-  MAPPED_FILE,
-  device(({ file }) => file.dispose()),
-);
+for (const on of full ? (['cpu', 'simt'] as const) : (['cpu'] as const)) {
+  const scene = (dispose: (device: Device) => unknown) => (state: State) => deviceScene(on, state, dispose);
+  const disposed = {
+    context: scene(({ cx }) => cx.dispose()),
+    tensor: scene(({ x }) => x.dispose()),
+    program: scene(({ program }) => program.dispose()),
+    activity: scene(({ activity }) => activity.cancel()),
+    file: scene(({ file }) => file.dispose()),
+  };
+  describe(on, () => {
+    matrix(Context, CONTEXT, disposed.context);
+    matrix(Tensor, TENSOR, disposed.tensor);
+    matrix(Program, PROGRAM, disposed.program);
+    matrix(Activity, ACTIVITY, disposed.activity);
+    matrix(MappedFile, MAPPED_FILE, disposed.file);
+  });
+}
 
 const model = (dispose: (model: Model) => unknown) => (state: State) => modelScene(state, dispose);
 

@@ -94,7 +94,7 @@ export const CONTEXT: Table<Device> = {
   freeMemory: row(
     'ok ok ok ok DISPOSED DISPOSED',
     ({ cx }) => cx.freeMemory(),
-    (value) => value === null,
+    (value) => value === null, // where tensors are in host memory, the emulator's too
   ),
   residentBytes: row(
     'ok ok ok ok ok ok',
@@ -188,31 +188,35 @@ export const MAPPED_FILE: Table<Device> = {
   dispose: row('ok ok ok ok ok ok', ({ file }) => file.dispose()),
 };
 
-/** Makes the scene of a state; `disposed` says how the object itself is disposed. */
-export async function deviceScene(state: State, dispose: (device: Device) => unknown): Promise<Scene<Device>> {
-  const cx = await Context.create({ threads: 1, device: 'cpu' });
+/** Makes the scene of a state; `dispose` says how the object itself is disposed. */
+export async function deviceScene(
+  device: 'cpu' | 'simt',
+  state: State,
+  dispose: (device: Device) => unknown,
+): Promise<Scene<Device>> {
+  const cx = await Context.create({ threads: 1, device });
   const x = cx.tensor('f32', [1, 2], [1, 2]);
   const activity = new Activity();
   const program = cx.record(() => ops.linear(cx, { x, weight: x })) as Program<Tensor>;
   const file = new MappedFile('package.json');
   const ticket = program.run();
-  const device: Device = { cx, x, program, activity, file, channel: cx.openChannel(), ticket };
+  const subject: Device = { cx, x, program, activity, file, channel: cx.openChannel(), ticket };
   cx.within(activity, () => program.run());
   await cx.sync();
-  const scene: Scene<Device> = { subject: device, cx, recording: state === 'recording', end: () => cx.dispose() };
+  const scene: Scene<Device> = { subject, cx, recording: state === 'recording', end: () => cx.dispose() };
   if (state === 'busy') {
     occupy(cx);
-    device.ticket = cx.within(activity, () => program.run());
+    subject.ticket = cx.within(activity, () => program.run());
     scene.leave = async () => {};
   } else if (state === 'failed') {
     // and what depends on it: the tensor, the program, the activity
     const table = await fail(cx);
-    device.x = cx.within(activity, () => ops.embedding(cx, { table, ids: cx.tensor('i32', [1], [0]), dtype: 'f32' }));
-    device.program = cx.record(() => ops.linear(cx, { x: device.x, weight: device.x }));
-    device.ticket = device.program.run();
+    subject.x = cx.within(activity, () => ops.embedding(cx, { table, ids: cx.tensor('i32', [1], [0]), dtype: 'f32' }));
+    subject.program = cx.record(() => ops.linear(cx, { x: subject.x, weight: subject.x }));
+    subject.ticket = subject.program.run();
     while (cx.counters().queued > 0) await sleep(1);
   } else if (state === 'disposed') {
-    await dispose(device);
+    await dispose(subject);
   } else if (state === 'gone') {
     occupy(cx);
     const over = cx.dispose();

@@ -59,9 +59,15 @@ export async function outcome<S>({ call, check }: Row<S>, subject: S): Promise<s
 
 /** Queues work of some ten milliseconds. */
 export function occupy(cx: Context): void {
+  if (cx.device !== 'cpu') {
+    const rows = cx.zeros('f32', [64, 1024]);
+    const scale = cx.zeros('f32', [1024]);
+    for (let i = 0; i < 10; i++) ops.rmsNorm(cx, { x: rows, weight: scale }).out.dispose();
+    return;
+  }
   const x = cx.zeros('f32', [64, 512]);
   const weight = cx.zeros('f32', [512, 512]);
-  for (let i = 0; i < 60; i++) ops.linear(cx, { x, weight }).dispose();
+  for (let i = 0; i < 30; i++) ops.linear(cx, { x, weight }).dispose();
 }
 
 /** Queues what fails, and waits for that without taking note of it. */
