@@ -143,6 +143,7 @@ test('memory() and the resident size move alike: load, session, picture, dispose
     });
     console.log(JSON.stringify({ steps, tokens, left: bagel.memory() }));`,
     ['--expose-gc'],
+    110_000,
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   const { steps, tokens, left } = JSON.parse(stdout) as {
