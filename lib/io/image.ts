@@ -1,9 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { HyperBagelError } from '../errors.js';
 import { throwIfAborted, untilAborted } from './abort.js';
 import { ioError } from './file-error.js';
 import { Image } from './image-data.js';
+import { readWhole } from './regular-file.js';
 import { loadSharp } from './sharp.js';
 
 export { type EncodeOptions, Image, type ImageFormat } from './image-data.js';
@@ -105,16 +105,8 @@ async function encodedBytes(source: Exclude<ImageSource, Image>, signal: AbortSi
   });
 }
 
-async function readImageFile(path: string): Promise<Uint8Array> {
-  try {
-    const stats = await stat(path);
-    // A pipe or device may never end.
-    if (!stats.isFile()) throw new Error('not a regular file');
-    if (stats.size > MAX_ENCODED_BYTES) throw tooManyBytes(path);
-    return await readFile(path);
-  } catch (error) {
-    throw HyperBagelError.isInstance(error) ? error : ioError('read', path, error);
-  }
+function readImageFile(path: string): Promise<Uint8Array> {
+  return readWhole(path, MAX_ENCODED_BYTES, () => tooManyBytes(path));
 }
 
 async function collect(source: AsyncIterable<Uint8Array>, signal: AbortSignal | undefined): Promise<Uint8Array> {

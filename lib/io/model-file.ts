@@ -1,6 +1,7 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { HyperBagelError } from '../errors.js';
 import { ioError } from './file-error.js';
+import { readWhole } from './regular-file.js';
 
 /** Far above any header, index, tokenizer or configuration; a limit on what is parsed as text at all. */
 export const MAX_TEXT_BYTES = 100e6;
@@ -16,6 +17,17 @@ export function badModel(
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value of a file in a few words, for messages: it may be long, or nested deeper than it can be written. */
+export function shown(value: unknown): string {
+  let text: string;
+  try {
+    text = JSON.stringify(value) ?? 'nothing';
+  } catch {
+    return 'a value that is nested too deep';
+  }
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }
 
 /**
@@ -40,14 +52,12 @@ export async function fileExists(path: string): Promise<boolean> {
  */
 export async function readModelFile(path: string): Promise<Uint8Array> {
   try {
-    const stats = await stat(path);
-    if (!stats.isFile()) throw ioError('read', path, 'not a regular file');
-    if (stats.size > MAX_TEXT_BYTES) throw badModel(path, `${stats.size} bytes, at most ${MAX_TEXT_BYTES}`);
-    return await readFile(path);
+    return await readWhole(path, MAX_TEXT_BYTES, (bytes) =>
+      badModel(path, `${bytes} bytes, at most ${MAX_TEXT_BYTES}`),
+    );
   } catch (error) {
-    if (error instanceof HyperBagelError) throw error;
-    if (isMissing(error)) throw badModel(path, 'the model needs this file, it is missing', { cause: error });
-    throw ioError('read', path, error);
+    if (!(error instanceof HyperBagelError) || !isMissing(error.cause)) throw error;
+    throw badModel(path, 'the model needs this file, it is missing', { cause: error.cause });
   }
 }
 

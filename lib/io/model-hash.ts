@@ -1,7 +1,7 @@
 import { createHash, type Hash } from 'node:crypto';
+import { readFully, withFile } from './regular-file.js';
 import { openModelFiles } from './safetensors.js';
 import type { TensorEntry } from './safetensors-header.js';
-import { readFully, withFile } from './safetensors-read.js';
 
 /** Part of the hash: another way of hashing is another kind of hash. */
 const KIND = 'hyper-bagel model 1';

@@ -1,4 +1,4 @@
-import { badModel, isObject, MAX_TEXT_BYTES, parseObject } from './model-file.js';
+import { badModel, isObject, MAX_TEXT_BYTES, parseObject, shown } from './model-file.js';
 
 /**
  * Element types a safetensors file may hold, with their size in bytes and the typed array that carries them here.
@@ -88,11 +88,11 @@ function checkEntry(path: string, name: string, value: unknown, dataStart: numbe
   if (!isObject(value)) throw bad('entry must be an object');
   const { dtype, shape, data_offsets: range } = value;
   if (typeof dtype !== 'string' || !Object.hasOwn(FILE_DTYPES, dtype)) {
-    throw bad(`unknown dtype ${show(dtype)}, known are ${Object.keys(FILE_DTYPES).join(' ')}`);
+    throw bad(`unknown dtype ${shown(dtype)}, known are ${Object.keys(FILE_DTYPES).join(' ')}`);
   }
-  if (!isCounts(shape)) throw bad(`shape must be a list of non-negative integers, got ${show(shape)}`);
+  if (!isCounts(shape)) throw bad(`shape must be a list of non-negative integers, got ${shown(shape)}`);
   if (!isCounts(range) || range.length !== 2) {
-    throw bad(`data_offsets must be two non-negative integers, got ${show(range)}`);
+    throw bad(`data_offsets must be two non-negative integers, got ${shown(range)}`);
   }
   const [begin, end] = range as [number, number];
   if (begin > end) throw bad(`data_offsets [${begin}, ${end}] run backwards`);
@@ -125,9 +125,4 @@ function checkLayout(path: string, tensors: Map<string, TensorEntry>, dataStart:
 
 function isCounts(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((item) => Number.isSafeInteger(item) && item >= 0);
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { HyperBagelError } from '../errors.js';
-import { badModel, fileExists, isObject, readJsonObject } from './model-file.js';
+import { badModel, fileExists, isObject, readJsonObject, shown } from './model-file.js';
 import type { TensorEntry } from './safetensors-header.js';
 import { readHeader } from './safetensors-read.js';
 
@@ -69,7 +69,7 @@ function checkWeightMap(index: string, root: Record<string, unknown>): Map<strin
   for (const [tensor, file] of Object.entries(map)) {
     // One path component: an index from elsewhere must not make us open files outside the model's folder.
     if (typeof file !== 'string' || !/^[A-Za-z0-9_][\w.-]*\.safetensors$/.test(file)) {
-      const got = JSON.stringify(file);
+      const got = shown(file);
       throw badModel(index, `'${tensor}' must lie in a .safetensors file beside the index, got ${got}`, {
         operand: tensor,
       });

@@ -1,7 +1,8 @@
 import { HyperBagelError } from '../errors.js';
 import { writeFileAtomic } from './output.js';
+import { readFully, withFile } from './regular-file.js';
 import { FILE_DTYPES, type FileDtype, type TensorEntry } from './safetensors-header.js';
-import { readFully, readHeaderFrom, withFile } from './safetensors-read.js';
+import { readHeaderFrom } from './safetensors-read.js';
 
 export type { FileDtype, SafetensorsHeader, TensorEntry } from './safetensors-header.js';
 export { FILE_DTYPES } from './safetensors-header.js';
@@ -22,8 +23,8 @@ export type FileTensor = DtypedArray & { readonly shape: readonly number[] };
  * @throws HyperBagelError as {@link readHeader}; `BAD_MODEL` for a name the file does not hold; `OUT_OF_MEMORY`.
  */
 export async function readTensors(path: string, names?: Iterable<string>): Promise<Map<string, FileTensor>> {
-  return withFile(path, async (file) => {
-    const header = await readHeaderFrom(file, path);
+  return withFile(path, async (file, fileBytes) => {
+    const header = await readHeaderFrom(file, fileBytes, path);
     const result = new Map<string, FileTensor>();
     for (const name of names ?? header.tensors.keys()) {
       const entry = header.tensors.get(name);

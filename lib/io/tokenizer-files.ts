@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { badModel, decodeText, fileExists, isObject, readJsonObject, readModelFile } from './model-file.js';
+import { badModel, decodeText, fileExists, isObject, readJsonObject, readModelFile, shown } from './model-file.js';
 
 /** Highest id accepted; the library keeps tables of that length. */
 const MAX_ID = 2 ** 22;
@@ -7,6 +7,10 @@ const MAX_ID = 2 ** 22;
 /** Qwen2's pre-tokenisation: contractions, words, single digits, punctuation, line ends, spaces. */
 const QWEN2_SPLIT =
   "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+/** What a text may be split by: a regular expression of anybody's may take longer than anybody waits. */
+const SPLITS: readonly unknown[] = [QWEN2_SPLIT, QWEN2_SPLIT.replace('|\\p{N}|', '|\\p{N}{1,3}|')];
+const NORMALIZERS: readonly unknown[] = ['NFC', 'NFD', 'NFKC', 'NFKD'];
 
 /** The printable character that stands for each byte in a byte-level vocabulary (GPT-2's table). */
 export const BYTE_SYMBOLS: readonly string[] = byteSymbols();
@@ -53,6 +57,8 @@ export async function readTokenizerFiles(dir: string): Promise<TokenizerFiles> {
   if (!isObject(root.decoder) || root.decoder.type !== 'ByteLevel') {
     throw badModel(path, 'decoder must be of type ByteLevel', { operand: 'decoder' });
   }
+  checkNormalizer(path, root.normalizer ?? null);
+  checkSplitter(path, root.pre_tokenizer ?? null);
   const vocab = checkVocab(path, root.model.vocab);
   const merges = checkMerges(path, root.model.merges, vocab);
   const tokens = new Map<string, AddedToken>();
@@ -105,12 +111,42 @@ async function qwen2Definition(dir: string): Promise<Record<string, unknown>> {
   };
 }
 
+/** The parts of a Sequence, or the one that is there. None of them is a Sequence itself. */
+function partsOf(value: unknown, list: string): unknown[] {
+  if (value === null) return [];
+  if (!isObject(value) || value.type !== 'Sequence') return [value];
+  const parts = value[list];
+  return Array.isArray(parts) ? parts : [parts];
+}
+
+function checkNormalizer(path: string, value: unknown): void {
+  for (const part of partsOf(value, 'normalizers')) {
+    if (isObject(part) && NORMALIZERS.includes(part.type)) continue;
+    throw badModel(path, `normalizer must be one of ${NORMALIZERS.join(' ')}, got ${shown(part)}`, {
+      operand: 'normalizer',
+    });
+  }
+}
+
+function checkSplitter(path: string, value: unknown): void {
+  for (const part of partsOf(value, 'pretokenizers')) {
+    if (isObject(part) && part.type === 'ByteLevel') continue;
+    if (isObject(part) && part.type === 'Split' && isObject(part.pattern)) {
+      const { Regex: pattern, ...others } = part.pattern;
+      if (SPLITS.includes(pattern) && Object.keys(others).length === 0) continue;
+    }
+    throw badModel(path, `pre_tokenizer must be ByteLevel or Split by the pattern of Qwen2, got ${shown(part)}`, {
+      operand: 'pre_tokenizer',
+    });
+  }
+}
+
 function checkVocab(path: string, value: unknown): Map<string, number> {
   if (!isObject(value)) throw badModel(path, 'vocab must be an object', { operand: 'vocab' });
   const vocab = new Map<string, number>();
   for (const [token, id] of Object.entries(value)) {
     if (token === '' || !isId(id)) {
-      throw badModel(path, `token '${token}' must have an id of 0 to ${MAX_ID}, got ${JSON.stringify(id)}`, {
+      throw badModel(path, `token '${token}' must have an id of 0 to ${MAX_ID}, got ${shown(id)}`, {
         operand: token,
       });
     }
@@ -127,7 +163,7 @@ function checkMerges(path: string, value: unknown, vocab: Map<string, number>): 
   return value.map((merge: unknown, i) => {
     const pair: unknown = typeof merge === 'string' ? merge.split(' ') : merge;
     if (!isPair(pair) || !vocab.has(pair[0]) || !vocab.has(pair[1]) || !vocab.has(pair[0] + pair[1])) {
-      const got = JSON.stringify(merge).slice(0, 80);
+      const got = shown(merge);
       throw badModel(path, `merge ${i} must join two tokens to a third of the vocabulary, got ${got}`, {
         operand: 'merges',
       });
@@ -146,7 +182,7 @@ function collectAdded(path: string, value: unknown, into: Map<string, AddedToken
   if (!Array.isArray(value)) throw badModel(path, 'added_tokens must be a list');
   for (const token of value as unknown[]) {
     if (!isObject(token) || typeof token.content !== 'string' || token.content === '' || !isId(token.id)) {
-      throw badModel(path, `an added token needs a content and an id, got ${JSON.stringify(token)}`, {
+      throw badModel(path, `an added token needs a content and an id, got ${shown(token)}`, {
         operand: 'added_tokens',
       });
     }
@@ -169,8 +205,12 @@ function collectAdded(path: string, value: unknown, into: Map<string, AddedToken
 }
 
 function checkIds(path: string, vocab: ReadonlyMap<string, number>, added: ReadonlyMap<string, number>): void {
+  // the library keeps tables as long as the highest id, which a few tokens must not make large
+  const most = 65_536 + 4 * (vocab.size + added.size);
   const owner = new Map<number, string>();
   for (const [token, id] of [...vocab, ...added]) {
+    if (id > most)
+      throw badModel(path, `'${token}' has the id ${id}, far above the count of tokens`, { operand: token });
     const other = owner.get(id) ?? token;
     if (other !== token) throw badModel(path, `'${other}' and '${token}' have the same id ${id}`, { operand: token });
     owner.set(id, token);

@@ -138,7 +138,8 @@ export class StreamDecoder {
     for (const id of ids) {
       const bytes = this.#tokenizer.tokenBytes(id);
       if (bytes === undefined) continue;
-      if (!this.#text && bytes.every((byte) => byte < 128)) {
+      // a token of a file may be longer than a call has arguments
+      if (!this.#text && bytes.length < 256 && bytes.every((byte) => byte < 128)) {
         text += String.fromCharCode(...bytes);
         continue;
       }

@@ -46,6 +46,9 @@ const EDGES = [
   2n ** 64n - 1n,
 ];
 
+/** Stands for lists within lists, deeper than a stack. */
+const DEEP = '<deep>';
+
 /** Values that a JSON document from elsewhere may hold where something else belongs. */
 const ODD_VALUES: readonly unknown[] = [
   null,
@@ -85,9 +88,13 @@ const ODD_VALUES: readonly unknown[] = [
   [2 ** 32, 2 ** 32],
   [2 ** 40, 2 ** 40, 0],
   { a: 1 },
+  DEEP,
 ];
 
 const ODD_KEYS = ['__proto__', 'constructor', 'toString', '', 'length', '__metadata__', '0', 'weight_map'];
+
+/** One of them, as a value of its own: what is changed later must not change the next execution. */
+const oddValue = (dice: Dice): unknown => structuredClone(dice.pick(ODD_VALUES));
 
 /** NaN, infinities, the largest and the smallest numbers, as f32 and as two bf16. */
 const ODD_FLOATS = [0x7fc00000, 0x7f800000, 0xff800000, 0x7f7fffff, 0x00000001, 0x80000000, 0x7fc07fc0, 0xff807f80];
@@ -162,7 +169,10 @@ export function mutateJson(bytes: Uint8Array, dice: Dice): Buffer {
     return mutateBytes(bytes, dice);
   }
   for (let rounds = 1 + dice.below(3); rounds > 0; rounds--) root = changeNode(root, dice);
-  const text = JSON.stringify(root) ?? '';
+  const text = (JSON.stringify(root) ?? '').replaceAll(
+    JSON.stringify(DEEP),
+    `${'['.repeat(50_000)}${']'.repeat(50_000)}`,
+  );
   if (dice.chance(0.05)) return Buffer.from(text.replace(/"([^"]+)":/, '"$1":1,"$1":'));
   if (dice.chance(0.03))
     return Buffer.from(text.replace(/-?\d+/, dice.pick(['1e999', '-1e999', 'NaN', '1e-999', '00'])));
@@ -174,7 +184,7 @@ type Container = unknown[] | Record<string, unknown>;
 const isContainer = (value: unknown): value is Container => typeof value === 'object' && value !== null;
 
 function changeNode(root: unknown, dice: Dice): unknown {
-  if (!isContainer(root) || dice.chance(0.02)) return dice.pick(ODD_VALUES);
+  if (!isContainer(root) || dice.chance(0.02)) return oddValue(dice);
   // down to a random depth
   let node: Container = root;
   for (;;) {
@@ -192,18 +202,18 @@ function changeNode(root: unknown, dice: Dice): unknown {
   switch (dice.below(8)) {
     case 0:
     case 1:
-      set(key, dice.pick(ODD_VALUES));
+      set(key, oddValue(dice));
       break;
     case 2:
       if (Array.isArray(node)) node.splice(Number(key), 1);
       else delete node[key];
       break;
     case 3:
-      if (Array.isArray(node)) node.push(value, value);
-      else set(dice.pick(ODD_KEYS), value);
+      if (Array.isArray(node)) node.push(structuredClone(value), structuredClone(value));
+      else set(dice.pick(ODD_KEYS), structuredClone(value));
       break;
     case 4:
-      set(key, values[keys.length === 0 ? '0' : dice.pick(keys)]);
+      set(key, structuredClone(values[keys.length === 0 ? '0' : dice.pick(keys)]));
       break;
     case 5:
       set(key, Number(dice.pick(EDGES)));

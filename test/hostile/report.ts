@@ -25,7 +25,7 @@ export interface Summary {
 }
 
 /** Where changed files that found something are kept. */
-export const KEPT = path.join('.cache', 'hostile', 'found');
+export const KEPT = path.join('.cache', 'hostile-found');
 
 /** Keeps the changed file of an execution. */
 export function keep(folder: string, { seed, file }: Omit<Failure, 'problem'>): void {

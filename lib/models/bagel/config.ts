@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { HyperBagelError } from '../../errors.js';
-import { fileExists, isObject, readJsonObject } from '../../io/model-file.js';
+import { fileExists, isObject, readJsonObject, shown } from '../../io/model-file.js';
 import type { ResizeRule } from '../../io/resize.js';
 
 /** Everything about a model that is not a weight. Sizes in elements or pixels. */
@@ -115,7 +115,7 @@ class Section {
   }
 
   bad(key: string, expected: string, got: unknown): HyperBagelError {
-    const text = got === undefined ? 'nothing' : JSON.stringify(got);
+    const text = shown(got);
     return new HyperBagelError('BAD_MODEL', `${this.file}: "${key}" must be ${expected}, got ${text}`, {
       operand: key,
       expected,

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { checkGrid } from '../../denoise/grid.js';
 import { SOLVERS, type SolverName, solverOf } from '../../denoise/solver.js';
 import { HyperBagelError } from '../../errors.js';
-import { ioError } from '../../io/file-error.js';
-import { badModel, fileExists, readJsonObject } from '../../io/model-file.js';
+import { badModel, fileExists, readJsonObject, readModelFile, shown } from '../../io/model-file.js';
 import { modelHash } from '../../io/model-hash.js';
 import { BYTES } from '../../tensor/dtype.js';
 import { availableMemory, type BagelModel } from './model.js';
@@ -68,9 +67,7 @@ export class Students {
   async hashOf(name: string): Promise<string> {
     const folder = await this.#find(name);
     const file = path.join(folder, FILE);
-    const settings = await readFile(file, 'utf8').catch((error: unknown) => {
-      throw ioError('read', file, error);
-    });
+    const settings = await readModelFile(file);
     const weights = await modelHash(folder, ['gen']);
     return createHash('sha256').update(settings).update(weights).digest('hex');
   }
@@ -159,7 +156,7 @@ function isName(name: string): boolean {
 export async function readStudent(file: string): Promise<StudentConfig> {
   const values = await readJsonObject(file);
   const bad = (key: string, expected: string) =>
-    badModel(file, `"${key}" must be ${expected}, got ${JSON.stringify(values[key]) ?? 'nothing'}`, { operand: key });
+    badModel(file, `"${key}" must be ${expected}, got ${shown(values[key])}`, { operand: key });
   const number = (key: string, low: number, high: number): number => {
     const value = values[key];
     if (typeof value === 'number' && value >= low && value <= high) return value;

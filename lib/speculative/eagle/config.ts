@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { HyperBagelError } from '../../errors.js';
-import { isObject, readJsonObject } from '../../io/model-file.js';
+import { isObject, readJsonObject, shown } from '../../io/model-file.js';
 
 /** What a draft head must fit: sizes of the model that it drafts for. */
 export interface EagleTarget {
@@ -86,7 +86,7 @@ class Reader {
   }
 
   bad(key: string, expected: string, value: unknown = this.values[key]): HyperBagelError {
-    const got = (JSON.stringify(value) ?? 'nothing').slice(0, 80);
+    const got = shown(value);
     return new HyperBagelError('BAD_MODEL', `${this.file}: "${key}" must be ${expected}, got ${got}`, {
       operand: key,
       expected,
