@@ -1,4 +1,5 @@
 #include <cmath>
+#include <utility>
 
 #include "objects.h"
 
@@ -28,20 +29,27 @@ void read_attributes(const Napi::Value& value, Call& call) {
 }  // namespace
 
 Napi::Function ContextObject::define(Napi::Env env) {
-  return DefineClass(
-      env, "NativeContext",
-      {InstanceMethod<&ContextObject::Describe>("describe"), InstanceMethod<&ContextObject::MakeTensor>("tensor"),
-       InstanceMethod<&ContextObject::Mapped>("mapped"), InstanceMethod<&ContextObject::Write>("write"),
-       InstanceMethod<&ContextObject::Read>("read"), InstanceMethod<&ContextObject::Run>("run"),
-       InstanceMethod<&ContextObject::BeginRecord>("beginRecord"),
-       InstanceMethod<&ContextObject::EndRecord>("endRecord"),
-       InstanceMethod<&ContextObject::AbortRecord>("abortRecord"),
-       InstanceMethod<&ContextObject::RunProgram>("runProgram"), InstanceMethod<&ContextObject::Wait>("wait"),
-       InstanceMethod<&ContextObject::Receive>("receive"), InstanceMethod<&ContextObject::Completed>("completed"),
-       InstanceMethod<&ContextObject::ProfileStart>("profileStart"),
-       InstanceMethod<&ContextObject::ProfileStop>("profileStop"), InstanceMethod<&ContextObject::Counters>("counters"),
-       InstanceMethod<&ContextObject::FreeMemory>("freeMemory"),
-       InstanceMethod<&ContextObject::ResidentBytes>("residentBytes"), InstanceMethod<&ContextObject::Close>("close")});
+  return DefineClass(env, "NativeContext",
+                     {InstanceMethod<&ContextObject::Describe>("describe"),
+                      InstanceMethod<&ContextObject::MakeTensor>("tensor"),
+                      InstanceMethod<&ContextObject::Mapped>("mapped"),
+                      InstanceMethod<&ContextObject::Write>("write"),
+                      InstanceMethod<&ContextObject::Read>("read"),
+                      InstanceMethod<&ContextObject::Run>("run"),
+                      InstanceMethod<&ContextObject::BeginRecord>("beginRecord"),
+                      InstanceMethod<&ContextObject::EndRecord>("endRecord"),
+                      InstanceMethod<&ContextObject::AbortRecord>("abortRecord"),
+                      InstanceMethod<&ContextObject::RunProgram>("runProgram"),
+                      InstanceMethod<&ContextObject::Wait>("wait"),
+                      InstanceMethod<&ContextObject::Receive>("receive"),
+                      InstanceMethod<&ContextObject::Completed>("completed"),
+                      InstanceMethod<&ContextObject::EnterRange>("enterRange"),
+                      InstanceMethod<&ContextObject::LeaveRange>("leaveRange"),
+                      InstanceMethod<&ContextObject::ProfileStart>("profileStart"),
+                      InstanceMethod<&ContextObject::ProfileStop>("profileStop"),
+                      InstanceMethod<&ContextObject::Counters>("counters"),
+                      InstanceMethod<&ContextObject::FreeMemory>("freeMemory"),
+                      InstanceMethod<&ContextObject::Close>("close")});
 }
 
 namespace {
@@ -161,7 +169,7 @@ Napi::Value ContextObject::Write(const Napi::CallbackInfo& info) {
     char* to = static_cast<char*>(storage->data()) + offset;
     return zeros ? dispatcher.transfers().zero(to, bytes) : dispatcher.transfers().write(to, data->data(), bytes);
   };
-  return ticket_value(env, context_->enqueue(std::move(work), {storage}, activity_of(info[2])));
+  return ticket_value(env, context_->enqueue(std::move(work), {storage}, activity_of(info[2]), range_));
 }
 
 /// read(tensor): a promise of the bytes, as an ArrayBuffer.
@@ -194,7 +202,7 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
     return Status::success();
   };
   context_->memory()->reads++;
-  const uint64_t ticket = context_->enqueue(std::move(read), {}, nullptr);
+  const uint64_t ticket = context_->enqueue(std::move(read), {}, nullptr, range_);
   return wait(env, ticket, false, [this, result](Napi::Env e, Napi::Promise::Deferred& deferred) {
     const auto lost = result->ran ? nullptr : context_->lost();
     if (lost) result->status = *lost;
@@ -268,6 +276,7 @@ Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
     results.Set(results.Length(), TensorObject::make(env, std::move(t), context_.get(), !recording_));
   }
   if (recording_) {
+    call.range = range_;
     recorded_.push_back(std::move(call));
     return results;
   }
@@ -280,20 +289,22 @@ Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
         }
         return dispatcher.run_alone(*shared);
       },
-      std::move(outputs), activity_of(info[3]));
+      std::move(outputs), activity_of(info[3]), range_);
   return results;
 }
 
+/// beginRecord(name): what the profiler is to call the program.
 Napi::Value ContextObject::BeginRecord(const Napi::CallbackInfo& info) {
   require_open(info.Env());
   require_not_recording(info.Env(), "recording another program");
   recording_ = true;
+  outside_ = std::exchange(range_, std::make_shared<const Range>(Range{info[0].ToString(), nullptr}));
   recorded_.clear();
   return info.Env().Undefined();
 }
 
 Napi::Value ContextObject::AbortRecord(const Napi::CallbackInfo& info) {
-  recording_ = false;
+  stop_recording();
   recorded_.clear();
   return info.Env().Undefined();
 }
@@ -303,7 +314,7 @@ Napi::Value ContextObject::EndRecord(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   require_open(env);
   if (!recording_) throw_code(env, Code::INTERNAL, "no program is being recorded");
-  recording_ = false;
+  stop_recording();
   std::vector<Call> calls = std::move(recorded_);
   recorded_.clear();
   std::vector<StoragePtr> outputs;
@@ -327,31 +338,12 @@ Napi::Value ContextObject::RunProgram(const Napi::CallbackInfo& info) {
   ActivityPtr activity = activity_of(info[1]);
   std::vector<StoragePtr> outputs = program->outputs();
   return ticket_value(env, context_->enqueue([program, activity](Dispatcher& d) { return program->run(d, activity); },
-                                             std::move(outputs), activity));
+                                             std::move(outputs), activity, range_));
 }
 
-Napi::Value ContextObject::ProfileStart(const Napi::CallbackInfo& info) {
-  require_open(info.Env());
-  context_->profiler().start();
-  return info.Env().Undefined();
-}
-
-/// profileStop(): events {op (name, or "" for a job), startNs, endNs, flops, bytes, threads, shape}.
-Napi::Value ContextObject::ProfileStop(const Napi::CallbackInfo& info) {
-  Napi::Env env = info.Env();
-  Napi::Array list = Napi::Array::New(env);
-  for (const Profiler::Event& e : context_->profiler().stop()) {
-    Napi::Object o = Napi::Object::New(env);
-    o.Set("op", e.op < 0 ? "" : kContracts[e.op]->name);
-    o.Set("startNs", static_cast<double>(e.start));
-    o.Set("endNs", static_cast<double>(e.end));
-    o.Set("flops", e.flops);
-    o.Set("bytes", e.bytes);
-    o.Set("threads", e.threads);
-    o.Set("shape", e.shape ? *e.shape : std::string());
-    list.Set(list.Length(), o);
-  }
-  return list;
+void ContextObject::stop_recording() {
+  if (!std::exchange(recording_, false)) return;
+  range_ = std::move(outside_);
 }
 
 /// freeMemory(): bytes of device memory that nobody has; null where tensors are in host memory.

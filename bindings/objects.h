@@ -114,6 +114,8 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Napi::Value Wait(const Napi::CallbackInfo& info);
   Napi::Value Receive(const Napi::CallbackInfo& info);
   Napi::Value Completed(const Napi::CallbackInfo& info);
+  Napi::Value EnterRange(const Napi::CallbackInfo& info);
+  Napi::Value LeaveRange(const Napi::CallbackInfo& info);
   Napi::Value ProfileStart(const Napi::CallbackInfo& info);
   Napi::Value ProfileStop(const Napi::CallbackInfo& info);
   Napi::Value FreeMemory(const Napi::CallbackInfo& info);
@@ -122,6 +124,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Napi::Value Close(const Napi::CallbackInfo& info);
 
   void require_open(Napi::Env env) const;
+  void stop_recording();
   void require_not_recording(Napi::Env env, const char* what) const;
   Napi::Value wait(Napi::Env env, uint64_t ticket, bool ring,
                    std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle);
@@ -131,6 +134,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   std::shared_ptr<Context> context_;
   bool recording_ = false, waiting_ = false, closing_ = false;
   std::vector<Call> recorded_;
+  RangePtr range_, outside_;  ///< at hand; where a recording was begun
   std::vector<Pending> pending_;
 };
 

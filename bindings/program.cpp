@@ -44,8 +44,10 @@ Napi::Function ActivityObject::define(Napi::Env env) {
   return DefineClass(env, "NativeActivity", {InstanceMethod<&ActivityObject::Cancel>("cancel")});
 }
 
+/// new NativeActivity(name): the name is for the profiler.
 ActivityObject::ActivityObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTag);
+  if (info[0].IsString()) activity->range = std::make_shared<const Range>(Range{info[0].As<Napi::String>(), nullptr});
 }
 
 Napi::Value ActivityObject::Cancel(const Napi::CallbackInfo& info) {

@@ -6,6 +6,7 @@
 
 #include "ops/all.h"
 #include "ops/check.h"
+#include "runtime/profiler.h"
 #include "runtime/storage.h"
 
 namespace hb {
@@ -66,6 +67,7 @@ class Call {
   std::vector<Reference> references;
   /// Operands in words, for the profiler: made at the first profiled run, so that it costs later ones nothing.
   mutable std::shared_ptr<const std::string> shape;
+  RangePtr range;  ///< in its program; null without one
 
  private:
   std::vector<uint64_t> args_;

@@ -1,6 +1,7 @@
 #include "runtime/context.h"
 
 #include "runtime/pause.h"
+#include "runtime/thread_name.h"
 
 namespace hb {
 
@@ -80,9 +81,9 @@ Status Context::start(const Backend& backend, int threads) {
 
 Context::~Context() { close(); }
 
-uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity) {
+uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity, RangePtr range) {
   std::lock_guard lock(mutex_);
-  queue_.push_back({std::move(work), std::move(outputs), std::move(activity)});
+  queue_.push_back({std::move(work), std::move(outputs), std::move(activity), std::move(range)});
   posted_.store(++newest_, std::memory_order_release);
   peak_queued_ = std::max(peak_queued_, newest_ - completed_);
   wake_.notify_one();
@@ -175,6 +176,7 @@ Status Context::perform(Job& job) {
 }
 
 void Context::execute() {
+  name_thread("hb-executor");
   if (dispatcher_->backend().enter) dispatcher_->backend().enter();
   for (uint64_t taken = 0;; ++taken) {
     Job job;
@@ -194,32 +196,33 @@ void Context::execute() {
     if (Status s = perform(job); !s.ok()) failure = std::make_shared<const Status>(std::move(s));
     for (const StoragePtr& storage : job.outputs) storage->failure = failure;
     ActivityPtr activity = std::move(job.activity);
+    RangePtr range = std::move(job.range);
     job = {};  // lets go of tensors before anybody hears that the job is done
     if (flight_) {
-      push_to_flight(std::move(failure), std::move(activity), profiled, start);
+      push_to_flight(std::move(failure), std::move(activity), std::move(range), profiled, start);
       memory_->trim();
       pinned_->trim();
     } else {
-      if (profiled) profiler_.add({-1, start, now_ns(), 0, 0, 0, nullptr});
+      if (profiled) profiler_.add_job(start, now_ns(), std::move(range), activity ? activity->range : nullptr);
       finish(failure, activity);
     }
   }
 }
 
 /// A job of a device is done when the device is: then its records are read and whoever waits is told.
-void Context::push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, bool profiled,
+void Context::push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, RangePtr range, bool profiled,
                              int64_t start) {
   if (failure && activity) {  // what is queued behind it need not wait to know
     std::lock_guard lock(mutex_);
     if (!activity->failure) activity->failure = failure;
   }
   Dispatcher::Issued issued = dispatcher_->end_job();
-  auto landed = [this, failure = std::move(failure), activity = std::move(activity), profiled, start,
-                 ring_bytes = issued.ring_bytes](const Status& status) {
+  auto landed = [this, failure = std::move(failure), activity = std::move(activity), range = std::move(range), profiled,
+                 start, ring_bytes = issued.ring_bytes](const Status& status) {
     device_ring_->land(ring_bytes, *ring_);
     if (profiled) {
-      profiler_.add({-1, std::max(start, last_landed_), now_ns(), 0, 0, 0, nullptr});
-      last_landed_ = now_ns();
+      const auto [from, to] = dispatcher_->landed(start);
+      profiler_.add_job(from, to, range, activity ? activity->range : nullptr);
     }
     finish(failure || status.ok() ? failure : std::make_shared<const Status>(status), activity);
   };

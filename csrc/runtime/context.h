@@ -16,6 +16,7 @@ namespace hb {
 /// it.
 struct Activity {
   std::atomic<bool> cancelled{false};
+  RangePtr range;                         ///< its name; null without one
   std::shared_ptr<const Status> failure;  ///< written by the executor, read by others under the context's lock
 };
 using ActivityPtr = std::shared_ptr<Activity>;
@@ -40,7 +41,8 @@ class Context {
 
   using Work = std::function<Status(Dispatcher& dispatcher)>;
   /// Queues work; returns its ticket. If it fails, or its activity has failed or was cancelled, `outputs` are marked.
-  uint64_t enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity);
+  /// `range` is for the profiler.
+  uint64_t enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity, RangePtr range);
   /// The ticket of the newest job.
   uint64_t newest() const;
   uint64_t completed() const;
@@ -83,13 +85,15 @@ class Context {
     Work work;
     std::vector<StoragePtr> outputs;
     ActivityPtr activity;
+    RangePtr range;
   };
 
   Context() = default;
   Status start(const Backend& backend, int threads);
   void execute();
   Status perform(Job& job);
-  void push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, bool profiled, int64_t start);
+  void push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, RangePtr range, bool profiled,
+                      int64_t start);
   void finish(const std::shared_ptr<const Status>& failure, const ActivityPtr& activity);
 
   std::shared_ptr<Memory> memory_, pinned_;
@@ -113,7 +117,6 @@ class Context {
   bool awaits_records_ = false;
   int64_t told_ = 0;                   ///< when it was last woken
   std::atomic<uint64_t> tellings_{0};  ///< how often
-  int64_t last_landed_ = 0;            ///< profiled: when the job before was done
   std::atomic<uint64_t> posted_{0};    ///< newest_, for who looks without the lock
   std::atomic<bool> stop_{false}, closed_{false};
 };

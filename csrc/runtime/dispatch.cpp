@@ -120,7 +120,8 @@ Status Dispatcher::run_here(const Call& call, void* scratch, size_t scratch_byte
   const int64_t start = now_ns();
   Status status = kernel->run(cx, call.args());
   const int threads = small ? 1 : pool_.workers();
-  profiler_->add({static_cast<int>(call.op), start, now_ns(), cost.flops, cost.bytes, threads, call.shape});
+  profiler_->add(
+      {static_cast<int>(call.op), start, now_ns(), cost.flops, cost.bytes, threads, call.shape, call.range, nullptr});
   return status;
 }
 
@@ -149,14 +150,19 @@ class DeviceTimes {
   }
   bool empty() const { return fences_.empty(); }
   void add(Profiler::Event event) { events_.push_back(std::move(event)); }
-  /// The device's clock is another one: the last op ended about when its job has landed.
-  void land(Profiler& profiler) {
-    const int64_t end = now_ns();
+  /// The device's clock is another one: the last op ended about when its job has landed. That is known some
+  /// microseconds late, more or less by job; `after` is the end of the job before, which no op of this one comes
+  /// before.
+  Dispatcher::Span land(Profiler& profiler, int64_t after) {
+    if (events_.empty()) return {};
+    const int64_t duration = fences_.back().since(fences_.front());
+    const int64_t start = std::max(now_ns() - duration, after);
     for (size_t i = 0; i < events_.size(); ++i) {
-      events_[i].start = end - fences_.back().since(fences_[i]);
-      events_[i].end = end - fences_.back().since(fences_[i + 1]);
+      events_[i].start = start + duration - fences_.back().since(fences_[i]);
+      events_[i].end = start + duration - fences_.back().since(fences_[i + 1]);
       profiler.add(events_[i]);
     }
+    return {start, start + duration};
   }
 
  private:
@@ -165,13 +171,22 @@ class DeviceTimes {
   std::vector<Profiler::Event> events_;
 };
 
+Dispatcher::Span Dispatcher::landed(int64_t queued) {
+  const Span ops = std::exchange(landed_ops_, {});
+  const bool none = ops.end == 0;
+  int64_t start = std::max(queued, landed_until_);
+  if (!none) start = std::min(start, ops.start);
+  landed_until_ = none ? std::max(start, now_ns()) : ops.end;
+  return {start, landed_until_};
+}
+
 Status Dispatcher::run_there(const Call& call, void* scratch, size_t scratch_bytes) {
   const Device& device = *backend_.gpu;
   const bool profiled = profiler_->on() && !capturing_;
   if (profiled && !times_) {
     times_ = std::make_shared<DeviceTimes>(device);
-    transfers_.at_landing([times = times_, profiler = profiler_](const Status& s) {
-      if (s.ok()) times->land(*profiler);
+    transfers_.at_landing([this, times = times_](const Status& s) {
+      if (s.ok()) landed_ops_ = times->land(*profiler_, landed_until_);
     });
     if (Status s = times_->mark(); !s.ok()) return s;
   }
@@ -179,7 +194,7 @@ Status Dispatcher::run_there(const Call& call, void* scratch, size_t scratch_byt
       device.call(device.api().run, static_cast<int32_t>(call.op), call.args(), scratch, scratch_bytes);
   if (!profiled || !times_ || !status.ok()) return status;
   const Cost cost = call.contract->cost(call.args());
-  times_->add({static_cast<int>(call.op), 0, 0, cost.flops, cost.bytes, 1, call.shape});
+  times_->add({static_cast<int>(call.op), 0, 0, cost.flops, cost.bytes, 1, call.shape, call.range, nullptr});
   return times_->mark();
 }
 

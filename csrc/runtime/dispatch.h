@@ -43,6 +43,12 @@ class Dispatcher {
   bool profiling() const { return profiler_->on(); }
   /// The job at hand is long, and tells so. Executor only.
   void mark_program() { issued_.program = true; }
+  /// When a device was at the profiled job that has just landed, by the clock of the host; no two overlap. `queued`:
+  /// when the executor began with it. Of the thread that lands jobs.
+  struct Span {
+    int64_t start = 0, end = 0;
+  };
+  Span landed(int64_t queued);
   /// What the job that was just queued on a device needs at its landing. Executor only.
   struct Issued {
     bool program = false;
@@ -78,6 +84,8 @@ class Dispatcher {
   Issued issued_;
   bool capturing_ = false;
   std::shared_ptr<DeviceTimes> times_;  ///< of the job at hand, while profiled
+  Span landed_ops_;                     ///< of the job that is landing; empty: none were profiled
+  int64_t landed_until_ = 0;            ///< end of the last one that has landed
   std::atomic<bool> stopped_{false};
 };
 

@@ -1,5 +1,7 @@
 #include "runtime/flight.h"
 
+#include "runtime/thread_name.h"
+
 namespace hb {
 
 namespace {
@@ -42,6 +44,7 @@ std::shared_ptr<const Status> Flight::lost() const {
 }
 
 void Flight::land() {
+  name_thread("hb-landing");
   std::unique_lock lock(mutex_);
   for (;;) {
     pushed_.wait(lock, [&] { return !entries_.empty() || stop_; });

@@ -1,6 +1,7 @@
 #include "runtime/pool.h"
 
 #include "runtime/pause.h"
+#include "runtime/thread_name.h"
 
 namespace hb {
 
@@ -37,6 +38,7 @@ void Pool::drain(int worker) {
 }
 
 void Pool::help(int worker, void (*enter)()) {
+  name_thread("hb-worker");
   if (enter) enter();
   for (uint64_t seen = 0;;) {
     for (int spin = 0; spin < kSpins && round_.load(std::memory_order_acquire) == seen; ++spin) pause();

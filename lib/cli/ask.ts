@@ -5,10 +5,11 @@ import { THINK_PROMPTS } from '../models/bagel/contexts.js';
 import { info } from './log.js';
 import { withProfiledModel } from './model.js';
 import { addDraftOption, addModelOptions, collect, defined, integer, type ModelFlags, real } from './options.js';
+import { type ProfileFlags, profileText } from './profiling.js';
 import { Progress } from './progress.js';
 import { roundText } from './trace.js';
 
-interface AskFlags extends ModelFlags {
+interface AskFlags extends ModelFlags, ProfileFlags {
   image?: string[];
   temperature?: number;
   topK?: number;
@@ -26,8 +27,9 @@ interface AskFlags extends ModelFlags {
 
 const DRAFTERS = ['off', 'ngram', 'eagle', 'eagle,ngram', 'auto'] as const;
 
-export function register(program: Command): void {
-  const command = program
+/** Adds the command to the program, or to another command. */
+export function register(parent: Command): Command {
+  const command = parent
     .command('ask')
     .description('answer a question about images, or about none; the answer streams to stdout')
     .argument('<text>', 'the question')
@@ -52,17 +54,18 @@ export function register(program: Command): void {
     .option('--tree-nodes <n>', 'nodes of a draft tree, the root included (default: by measured cost)', integer(1, 128))
     .option('--trace', 'print the draft tree of each round to stderr, accepted nodes marked with *')
     .option('--think', 'let the model think before it answers');
-  addModelOptions(addDraftOption(command)).action(run);
+  return addModelOptions(addDraftOption(command)).action(run);
 }
 
 async function run(text: string, flags: AskFlags): Promise<void> {
-  const answer = await withProfiledModel(
+  const { result: answer, profile } = await withProfiledModel(
     flags,
+    `ask ${text}`,
     (bagel, signal) => ask(bagel, text, flags, signal),
     (bagel) => (flags.speculate === 'off' || flags.treeNodes !== undefined ? undefined : bagel.calibrate()),
   );
   if (flags.json) {
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
+    process.stdout.write(`${JSON.stringify({ ...answer, profile })}\n`);
     return;
   }
   process.stdout.write(flags.trace ? `${answer.text}\n` : '\n');
@@ -72,12 +75,14 @@ async function run(text: string, flags: AskFlags): Promise<void> {
       `${stats.tokensPerSecond.toFixed(1)} tokens/s, seed ${seed}`,
   );
   const { drafter, rounds, drafted, accepted, meanAcceptedWithBonus, draftMs, speedup, note } = stats.speculation;
-  if (drafter === 'off') return;
-  info(
-    `${drafter}: ${rounds} rounds, ${accepted} of ${drafted} drafted tokens accepted, ` +
-      `${meanAcceptedWithBonus.toFixed(2)} tokens per step, ${percent(draftMs / timings.answerMs)} of the time in drafting` +
-      `${speedup === undefined ? '' : `, ${speedup.toFixed(2)} times a plain step`}${note === undefined ? '' : `; ${note}`}`,
-  );
+  if (drafter !== 'off') {
+    info(
+      `${drafter}: ${rounds} rounds, ${accepted} of ${drafted} drafted tokens accepted, ` +
+        `${meanAcceptedWithBonus.toFixed(2)} tokens per step, ${percent(draftMs / timings.answerMs)} of the time in drafting` +
+        `${speedup === undefined ? '' : `, ${speedup.toFixed(2)} times a plain step`}${note === undefined ? '' : `; ${note}`}`,
+    );
+  }
+  if (profile) process.stdout.write(`\n${profileText(profile)}`);
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(0)}%`;

@@ -10,7 +10,7 @@ import type { ProfileEvent } from '../profile/events.js';
 import { summarize } from '../profile/report.js';
 import { formatTable } from '../profile/table.js';
 import { type DemoResults, type DemoRow, demoTable, renderReport } from './demo-report.js';
-import { withModel, writeProfile } from './model.js';
+import { withModel } from './model.js';
 import { addDraftOption, addModelOptions, type ModelFlags } from './options.js';
 import { Progress } from './progress.js';
 
@@ -51,7 +51,6 @@ async function run(flags: DemoFlags): Promise<void> {
     await bagel.calibrate();
     const demo = new Demo(bagel, signal, (performance.now() - start) / 1e3);
     await demo.run();
-    if (flags.profile !== undefined) await writeProfile(flags.profile, bagel, demo.events());
     return demo.results();
   });
   const { answers, drawings, edits, rows } = results;
@@ -100,11 +99,6 @@ class Demo {
     const [first] = this.#results.drawings;
     if (first) await this.#edit(first.image, EDIT_OF_DRAWING);
     await this.#edit(source, EDIT_OF_FILE);
-  }
-
-  /** What the profiler noted, in the order of time. */
-  events(): ProfileEvent[] {
-    return Object.values(this.#events).flat();
   }
 
   results(): DemoResults {

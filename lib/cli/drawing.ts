@@ -9,12 +9,13 @@ import { withProfiledModel } from './model.js';
 import { readNoise } from './noise.js';
 import { addModelOptions, defined, integer, interval, type ModelFlags, real, size, times } from './options.js';
 import { checkOutputPath } from './output-path.js';
+import { type ProfileFlags, profileText } from './profiling.js';
 import { Progress } from './progress.js';
 
 /** What `--size` is when it is not given. */
 const SIZES = { draw: "the model's", edit: 'those of the source image, as the model resizes it' };
 
-export interface DrawFlags extends ModelFlags {
+export interface DrawFlags extends ModelFlags, ProfileFlags {
   steps?: number;
   shift?: number;
   grid?: number[];
@@ -76,15 +77,20 @@ export function addDrawingOptions(command: Command, kind: 'draw' | 'edit'): Comm
   return addModelOptions(command);
 }
 
-/** Draws or edits, writes the picture and prints the result. */
+/**
+ * Draws or edits, writes the picture and prints the result.
+ *
+ * @param title what a profile is called
+ */
 export async function runDrawing(
   flags: DrawFlags,
+  title: string,
   draw: (bagel: Bagel, options: DrawOptions) => Promise<Drawing>,
 ): Promise<void> {
   // What cannot be written is refused before anything is computed.
   imageFormatOf(flags.out);
   await checkOutputPath(flags.out);
-  const result = await withProfiledModel({ ...flags, draft: false }, async (bagel, signal) => {
+  const { result, profile } = await withProfiledModel({ ...flags, draft: false }, title, async (bagel, signal) => {
     const options = await drawOptions(flags, bagel, signal);
     const progress = new Progress('drawing');
     try {
@@ -101,13 +107,14 @@ export async function runDrawing(
   const { width, height, steps, nfe, seed, timings, thought, context, metadata } = drawing;
   if (flags.json) {
     const report = { out: flags.out, width, height, steps, nfe, seed, timings, device, dtype, context, metadata };
-    process.stdout.write(`${JSON.stringify(thought === undefined ? report : { ...report, thought })}\n`);
+    process.stdout.write(`${JSON.stringify({ ...report, thought, profile })}\n`);
     return;
   }
   if (thought !== undefined) info(thought);
   const seconds = (timings.contextMs + timings.denoiseMs + timings.decodeMs) / 1e3;
   info(`${width}x${height}, ${steps} steps, ${nfe} network evaluations, ${seconds.toFixed(1)} s, seed ${seed}`);
   process.stdout.write(`${flags.out}\n`);
+  if (profile) process.stdout.write(`\n${profileText(profile)}`);
 }
 
 async function drawOptions(flags: DrawFlags, bagel: Bagel, signal: AbortSignal): Promise<DrawOptions> {

@@ -11,7 +11,7 @@ import { ioError } from '../io/file-error.js';
 import { latentGrid, latentWidth } from '../models/bagel/config.js';
 import { formatTable } from '../profile/table.js';
 import { info } from './log.js';
-import { withProfiledModel } from './model.js';
+import { withModel } from './model.js';
 import { addModelOptions, collect, integer, type ModelFlags } from './options.js';
 import { Progress } from './progress.js';
 
@@ -75,7 +75,7 @@ async function run(flags: EvalFlags): Promise<void> {
     throw ioError('write', flags.out, error);
   });
   const progress = new ProgressByLabel();
-  const { result, tables } = await withProfiledModel(flags, async (bagel, signal) => {
+  const { result, tables } = await withModel(flags, async (bagel, signal) => {
     const count = (suite: SuiteName) => (chosen.includes(suite) ? flags[suite] : 0);
     const plan = {
       out: flags.out,

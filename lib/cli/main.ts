@@ -11,6 +11,7 @@ import { register as registerEval } from './eval.js';
 import { reportFailure, wantsJson } from './failure.js';
 import { register as registerInspect } from './inspect.js';
 import { wanted } from './log.js';
+import { register as registerProfile } from './profile.js';
 
 /** As a process that SIGPIPE ended: whoever read our output has seen enough. */
 const BROKEN_PIPE = 128 + 13;
@@ -37,6 +38,7 @@ for (const register of [
   registerEdit,
   registerDemo,
   registerEval,
+  registerProfile,
   registerInspect,
   registerDoctor,
   registerBuild,

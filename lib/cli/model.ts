@@ -1,15 +1,7 @@
-import { HyperBagelError } from '../errors.js';
 import { Bagel } from '../index.js';
-import { writeFileAtomic } from '../io/output.js';
-import type { ProfileEvent, RooflineOf } from '../profile/events.js';
-import { formatReport, summarize } from '../profile/report.js';
-import { byteRate, flopRate, measureRoofline } from '../profile/roofline.js';
-import { traceChunks } from '../profile/trace.js';
-import { version } from '../version.js';
 import { abortOnInterrupt } from './interrupt.js';
-import { info } from './log.js';
 import { defined, type ModelFlags } from './options.js';
-import { checkOutputPath } from './output-path.js';
+import { checkProfileFiles, type Profile, type ProfileFlags, profiled } from './profiling.js';
 import { Progress } from './progress.js';
 
 /**
@@ -21,7 +13,6 @@ export async function withModel<T>(
   work: (bagel: Bagel, signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const signal = abortOnInterrupt();
-  if (flags.profile !== undefined) await checkOutputPath(flags.profile);
   const bagel = await loadModel(flags, signal);
   try {
     return await work(bagel, signal);
@@ -47,39 +38,18 @@ async function loadModel(flags: ModelFlags, signal: AbortSignal): Promise<Bagel>
   }
 }
 
-/** As {@link withModel}, with the profiler on during `work`, but not `before` it, when `--profile` asks for it. */
+/** As {@link withModel}; during `work`, but not `before` it, the profiler is on if the flags say so. */
 export async function withProfiledModel<T>(
-  flags: ModelFlags,
+  flags: ModelFlags & ProfileFlags,
+  title: string,
   work: (bagel: Bagel, signal: AbortSignal) => Promise<T>,
   before: (bagel: Bagel) => Promise<void> | undefined = () => undefined,
-): Promise<T> {
+): Promise<{ result: T; profile?: Profile }> {
+  await checkProfileFiles(flags);
   return withModel(flags, async (bagel, signal) => {
     await before(bagel);
-    if (flags.profile === undefined) return work(bagel, signal);
-    bagel.context.profileStart();
-    const result = await work(bagel, signal);
-    await writeProfile(flags.profile, bagel, bagel.context.profileStop());
-    return result;
+    const { traceFile } = flags;
+    if (traceFile === undefined) return { result: await work(bagel, signal) };
+    return profiled(bagel, title, { ...flags, traceFile }, () => work(bagel, signal));
   });
-}
-
-/** Writes the Chrome trace of these events and prints their table to stderr. */
-export async function writeProfile(file: string, bagel: Bagel, events: readonly ProfileEvent[]): Promise<void> {
-  const { device, isa, threads } = bagel.context;
-  await writeFileAtomic(file, traceChunks(events, { version, device, isa, threads, dtype: bagel.dtype }));
-  info(formatReport(summarize(events, await rooflineOf(bagel))));
-}
-
-/** The floor rates of a call on this machine; undefined when they cannot be measured. */
-async function rooflineOf(bagel: Bagel): Promise<RooflineOf | undefined> {
-  const { isa, threads } = bagel.context;
-  try {
-    const roofline = await measureRoofline({ isa, threads });
-    const flops = flopRate(roofline, bagel.dtype === 'bf16');
-    return (event) => ({ flops, bytesPerSecond: byteRate(roofline, event.bytes) });
-  } catch (error) {
-    if (!HyperBagelError.isInstance(error)) throw error;
-    info(`no share of the roofline: ${error.message}`);
-    return undefined;
-  }
 }

@@ -6,7 +6,6 @@ export interface ModelFlags {
   device?: 'auto' | 'cpu' | 'cuda';
   dtype?: 'f32' | 'bf16';
   threads?: number;
-  profile?: string;
   json?: true;
   /** False with --no-cache. */
   cache: boolean;
@@ -35,7 +34,6 @@ export function addModelOptions(command: Command): Command {
       'compute threads (default: HYPER_BAGEL_THREADS, else what the process may use)',
       integer(1, 256),
     )
-    .option('--profile <file>', 'write a Chrome trace to the file and print a table by op to stderr')
     .option('--no-cache', 'measure this machine anew, and keep nothing in the cache folder of the user')
     .option('--json', 'print one JSON object instead of text');
 }

@@ -14,7 +14,7 @@ export interface NativeAddon {
   /** Rejects with BACKEND_MISSING, and the reason, when the device is not there. */
   probeDevice(device: string): Promise<DeviceInfo>;
   NativeContext: new (device: string, isa: string, threads: number, onDevice: NativeDeviceOptions) => NativeContext;
-  NativeActivity: new () => NativeActivity;
+  NativeActivity: new (name: string) => NativeActivity;
   NativeMapping: new (path: string) => NativeMapping;
 }
 
@@ -161,7 +161,7 @@ export interface NativeRecord {
 }
 
 export interface ProfileEvent {
-  /** Op name; empty for a job of the queue, which spans the ops within it. */
+  /** Op name; empty for a job of the queue, which spans the ops before it that no job spans yet. */
   op: string;
   startNs: number;
   endNs: number;
@@ -169,6 +169,16 @@ export interface ProfileEvent {
   bytes: number;
   threads: number;
   shape: string;
+  /** Of an op: in its program, null without one. Of a job: what it was queued in. */
+  range: ProfileRange | null;
+  /** Of a job: the answer or picture that it is for. */
+  activity: ProfileRange | null;
+}
+
+/** One entry into a named range; the same object wherever it is named in one profile. */
+export interface ProfileRange {
+  name: string;
+  outer: ProfileRange | null;
 }
 
 /** Live figures of a context's memory and work. */
@@ -207,13 +217,15 @@ export interface NativeContext {
     attributes: (number | undefined)[],
     activity: NativeActivity | null,
   ): (NativeTensor | null)[];
-  beginRecord(): void;
+  beginRecord(name: string): void;
   endRecord(outputs: NativeTensor[]): NativeProgram;
   abortRecord(): void;
   runProgram(program: NativeProgram, activity: NativeActivity | null): number;
   wait(activity: NativeActivity | null): Promise<number>;
   receive(ticket: number): Promise<NativeRecord[]>;
   completed(): number;
+  enterRange(name: string): void;
+  leaveRange(): void;
   profileStart(): void;
   profileStop(): ProfileEvent[];
   /** Bytes of device memory that nobody has; null where tensors are in host memory. */

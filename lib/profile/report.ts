@@ -1,4 +1,5 @@
-import { familyOf, type ProfileEvent, type RooflineOf } from './events.js';
+import { familyOf, floorOf, type ProfileEvent, type RooflineOf } from './events.js';
+import { isRange, nameOf, type ProfileNode, rangeTree } from './ranges.js';
 import { formatTable } from './table.js';
 
 /** All calls of one op, or of one family of ops. Times in seconds, summed over calls. */
@@ -12,6 +13,15 @@ export interface ProfileRow {
   bytes: number;
   /** Least time that the roofline allows over the time taken, 0 to 1; absent without a roofline. */
   ofRoofline?: number;
+}
+
+/**
+ * All ranges of one name in those of another: `layer` stands for all layers. `seconds` are what they span, dispatch included; `share` is
+ * of what the whole profile spans.
+ */
+export interface RangeRow extends ProfileRow {
+  /** How many ranges it is in. */
+  depth: number;
 }
 
 /** Where the executor's time went between the first event and the last, in seconds. `span` is the sum of the others. */
@@ -30,6 +40,8 @@ export interface ProfileReport {
   rows: ProfileRow[];
   /** By family of ops, longest first. */
   families: ProfileRow[];
+  /** By range, in order of time, inner ones behind the one that they are in. */
+  ranges: RangeRow[];
   timeline: Timeline;
 }
 
@@ -39,46 +51,90 @@ export interface ProfileReport {
  * @param roofline flop/s and bytes/s of this machine; the floor of a call is the larger of flops / flop/s and bytes / bytes/s.
  */
 export function summarize(events: readonly ProfileEvent[], roofline?: RooflineOf): ProfileReport {
-  const ops = events.filter((event) => event.op !== '');
+  const timeline = timelineOf(events);
   return {
-    rows: grouped(ops, (op) => op, roofline),
-    families: grouped(ops, familyOf, roofline),
-    timeline: timelineOf(events),
+    rows: grouped(events, (op) => op, roofline),
+    families: grouped(events, familyOf, roofline),
+    ranges: rangeRows(rangeTree(events), roofline, timeline.span),
+    timeline,
   };
+}
+
+/** A sum over calls. */
+class Sum {
+  calls = 0;
+  seconds = 0;
+  flops = 0;
+  bytes = 0;
+  floor = 0;
+  readonly #roofline: RooflineOf | undefined;
+
+  constructor(roofline: RooflineOf | undefined) {
+    this.#roofline = roofline;
+  }
+
+  addCost(event: ProfileEvent): void {
+    this.flops += event.flops;
+    this.bytes += event.bytes;
+    if (this.#roofline) this.floor += floorOf(event, this.#roofline);
+  }
+
+  addTime({ startNs, endNs }: { startNs: number; endNs: number }): void {
+    this.calls++;
+    this.seconds += (endNs - startNs) / 1e9;
+  }
+
+  row(name: string, total: number): ProfileRow {
+    const { calls, seconds, flops, bytes, floor } = this;
+    const row = { name, calls, seconds, share: ratio(seconds, total), flops, bytes };
+    return this.#roofline ? { ...row, ofRoofline: ratio(floor, seconds) } : row;
+  }
 }
 
 function grouped(
   events: readonly ProfileEvent[],
-  nameOf: (op: string) => string,
+  groupOf: (op: string) => string,
   roofline: RooflineOf | undefined,
 ): ProfileRow[] {
-  const rows = new Map<string, ProfileRow & { floor: number }>();
+  const sums = new Map<string, Sum>();
   let total = 0;
   for (const event of events) {
-    const name = nameOf(event.op);
-    let row = rows.get(name);
-    if (row === undefined) {
-      row = { name, calls: 0, seconds: 0, share: 0, flops: 0, bytes: 0, floor: 0 };
-      rows.set(name, row);
-    }
-    const seconds = (event.endNs - event.startNs) / 1e9;
-    row.calls++;
-    row.seconds += seconds;
-    row.flops += event.flops;
-    row.bytes += event.bytes;
-    if (roofline) {
-      const most = typeof roofline === 'function' ? roofline(event) : roofline;
-      row.floor += Math.max(event.flops / most.flops, event.bytes / most.bytesPerSecond);
-    }
-    total += seconds;
+    if (event.op === '') continue;
+    const name = groupOf(event.op);
+    const sum = sums.get(name) ?? new Sum(roofline);
+    sums.set(name, sum);
+    sum.addCost(event);
+    sum.addTime(event);
+    total += (event.endNs - event.startNs) / 1e9;
   }
-  return [...rows.values()]
-    .sort((a, b) => b.seconds - a.seconds)
-    .map(({ floor, ...row }) => ({
-      ...row,
-      share: ratio(row.seconds, total),
-      ...(roofline ? { ofRoofline: ratio(floor, row.seconds) } : {}),
-    }));
+  return [...sums].map(([name, sum]) => sum.row(name, total)).sort((a, b) => b.seconds - a.seconds);
+}
+
+/** Ranges of one kind below those of another. */
+interface Kind {
+  sum: Sum;
+  inner: Map<string, Kind>;
+}
+
+function rangeRows(top: readonly ProfileNode[], roofline: RooflineOf | undefined, span: number): RangeRow[] {
+  const add = (nodes: readonly ProfileNode[], kinds: Map<string, Kind>, outer: readonly Sum[]) => {
+    for (const node of nodes) {
+      if (!isRange(node)) {
+        for (const sum of outer) sum.addCost(node);
+        continue;
+      }
+      const name = nameOf(node).replace(/ \d+$/, '');
+      const kind = kinds.get(name) ?? { sum: new Sum(roofline), inner: new Map<string, Kind>() };
+      kinds.set(name, kind);
+      kind.sum.addTime(node);
+      add(node.children, kind.inner, [...outer, kind.sum]);
+    }
+  };
+  const list = (kinds: ReadonlyMap<string, Kind>, depth: number): RangeRow[] =>
+    [...kinds].flatMap(([name, { sum, inner }]) => [{ ...sum.row(name, span), depth }, ...list(inner, depth + 1)]);
+  const kinds = new Map<string, Kind>();
+  add(top, kinds, []);
+  return list(kinds, 0);
 }
 
 function timelineOf(events: readonly ProfileEvent[]): Timeline {
@@ -105,12 +161,26 @@ function timelineOf(events: readonly ProfileEvent[]): Timeline {
 
 const ratio = (part: number, whole: number): number => (whole > 0 ? part / whole : 0);
 
-/** The report as a plain-text table, one op a line, and the timeline below it. */
+/** The report as plain text: a table of ops, longest first, one of ranges where there are any, and the timeline. */
 export function formatReport(report: ProfileReport): string {
-  const withRoofline = report.rows.some((row) => row.ofRoofline !== undefined);
-  const head = ['op', 'calls', 'ms', 'share', 'MB', 'Mflop', 'GB/s', 'Gflop/s'];
+  const { rows, ranges, timeline } = report;
+  const tables = [rowTable('op', rows)];
+  if (ranges.length > 0) {
+    tables.push(
+      rowTable(
+        'range',
+        ranges.map((row) => ({ ...row, name: `${'  '.repeat(row.depth)}${row.name}` })),
+      ),
+    );
+  }
+  return `${tables.join('\n')}\n${formatTimeline(timeline)}`;
+}
+
+function rowTable(what: string, rows: readonly ProfileRow[]): string {
+  const withRoofline = rows.some((row) => row.ofRoofline !== undefined);
+  const head = [what, 'calls', 'ms', 'share', 'MB', 'Mflop', 'GB/s', 'Gflop/s'];
   if (withRoofline) head.push('of roofline');
-  const lines = report.rows.map((row) => {
+  const lines = rows.map((row) => {
     const cells = [
       row.name,
       String(row.calls),
@@ -124,7 +194,7 @@ export function formatReport(report: ProfileReport): string {
     if (withRoofline) cells.push(row.ofRoofline === undefined ? '' : percent(row.ofRoofline));
     return cells;
   });
-  return `${formatTable([head, ...lines])}\n${formatTimeline(report.timeline)}`;
+  return formatTable([head, ...lines]);
 }
 
 function formatTimeline({ span, ops, jobs, waiting }: Timeline): string {

@@ -1,3 +1,5 @@
+import os from 'node:os';
+import { keepMeasurement, loadMeasurement } from '../io/kept-measurement.js';
 import type { NativeRoofline } from '../native/addon.js';
 import { addon } from '../tensor/context.js';
 import { systemMemory } from '../tensor/memory.js';
@@ -34,6 +36,48 @@ export function measureRoofline({
     measured.set(key, result);
   }
   return result;
+}
+
+/**
+ * As {@link measureRoofline}, kept in the user's cache folder for the processor, the instruction set, the threads and the version of this
+ * package.
+ *
+ * @param anew measures in any case, and keeps nothing
+ */
+export async function keptRoofline(
+  { isa, threads, anew = false }: { isa: string; threads: number; anew?: boolean },
+  folder?: string,
+): Promise<MachineRoofline> {
+  if (anew) return measureRoofline({ isa, threads });
+  const key = { processor: os.cpus()[0]?.model.trim() ?? '', isa, threads };
+  const known = await loadMeasurement('roofline', key, asRoofline, folder);
+  if (known) return known;
+  const roofline = await measureRoofline({ isa, threads });
+  await keepMeasurement('roofline', key, roofline, folder);
+  return roofline;
+}
+
+/** @throws Error when it is none */
+function asRoofline(value: unknown): MachineRoofline {
+  const roofline = value as MachineRoofline;
+  const { f32Flops, dotFlops, l2BytesPerSecond, memoryBytesPerSecond } = roofline;
+  for (const { one, all } of [f32Flops, l2BytesPerSecond, memoryBytesPerSecond]) {
+    if (!(one > 0 && all > 0 && Number.isFinite(one + all))) throw new Error('not a rate');
+  }
+  const { threads, l2Buffer, memoryBuffer, cacheBytes, seconds } = roofline;
+  const others = [dotFlops.one, dotFlops.all, threads, l2Buffer, memoryBuffer, cacheBytes, seconds];
+  if (!others.every((number) => number >= 0 && Number.isFinite(number))) throw new Error('not a number');
+  return roofline;
+}
+
+/** The rates as one line of text. */
+export function rooflineText({ f32Flops, dotFlops, l2BytesPerSecond, memoryBytesPerSecond }: MachineRoofline): string {
+  const giga = ({ all }: { all: number }) => (all / 1e9).toFixed(0);
+  const dots = dotFlops.all > 0 ? `, bf16 dot products ${giga(dotFlops)}` : '';
+  return (
+    `${giga(f32Flops)} Gflop/s${dots}; ${giga(memoryBytesPerSecond)} GB/s from memory, ` +
+    `${giga(l2BytesPerSecond)} from the second-level cache`
+  );
 }
 
 /** flop/s of all threads: of bf16 dot products where the machine has them and `dot` says that both operands are bf16. */

@@ -1,53 +1,66 @@
 import type { ProfileEvent } from './events.js';
+import { isRange, lanesOf, nameOf, type ProfileNode } from './ranges.js';
 
 const PROCESS = 1;
-/** Tracks of the trace: a job spans the ops on the track below it. */
-const TRACKS = { jobs: 1, ops: 2 } as const;
 
 /**
- * A profile in the Chrome trace event format (chrome://tracing, Perfetto), as pieces to write in order. One process with two
- * tracks; times in microseconds from the first event.
+ * A profile in the Chrome trace event format (chrome://tracing, ui.perfetto.dev), as pieces to write in order. One process with one
+ * track, on which ranges and ops nest; where activities took turns, the others are on tracks of their own. Times are in microseconds
+ * from the first event.
  *
+ * @param top see `rangeTree`
  * @param about what was run; shown as metadata of the trace.
  */
 export function* traceChunks(
-  events: readonly ProfileEvent[],
+  top: readonly ProfileNode[],
   about: Readonly<Record<string, string | number>> = {},
 ): Iterable<Uint8Array> {
-  let first = Number.POSITIVE_INFINITY;
-  for (const event of events) first = Math.min(first, event.startNs);
+  const lanes = lanesOf(top);
+  const first = Math.min(...lanes.map(([node]) => (node as ProfileNode).startNs));
   const names = [
     metadata('process_name', 0, 'hyper-bagel'),
-    metadata('thread_name', TRACKS.jobs, 'executor jobs'),
-    metadata('thread_name', TRACKS.ops, 'ops'),
+    ...lanes.map((_, i) => metadata('thread_name', i + 1, i === 0 ? 'executor' : `executor, taking turns (${i + 1})`)),
   ];
   yield Buffer.from(
     `{"displayTimeUnit":"ms","otherData":${JSON.stringify(about)},"traceEvents":[\n${names.join(',\n')}`,
   );
   // A long run has millions of events: more than one string holds, so it is made in parts.
   const part = 4096;
-  for (let from = 0; from < events.length; from += part) {
-    const lines = events.slice(from, from + part).map((event) => `,\n${traceEvent(event, first)}`);
-    yield Buffer.from(lines.join(''));
+  let lines: string[] = [];
+  for (const [i, lane] of lanes.entries()) {
+    for (const node of inOrder(lane)) {
+      lines.push(`,\n${traceEvent(node, first, i + 1)}`);
+      if (lines.length < part) continue;
+      yield Buffer.from(lines.join(''));
+      lines = [];
+    }
   }
-  yield Buffer.from('\n]}\n');
+  yield Buffer.from(`${lines.join('')}\n]}\n`);
+}
+
+/** Each node before those in it. */
+function* inOrder(nodes: readonly ProfileNode[]): Iterable<ProfileNode> {
+  for (const node of nodes) {
+    yield node;
+    if (isRange(node)) yield* inOrder(node.children);
+  }
 }
 
 function metadata(name: string, track: number, value: string): string {
   return JSON.stringify({ name, ph: 'M', pid: PROCESS, tid: track, args: { name: value } });
 }
 
-function traceEvent(event: ProfileEvent, first: number): string {
-  const isJob = event.op === '';
-  const { shape, flops, bytes, threads } = event;
+function traceEvent(node: ProfileNode, first: number, track: number): string {
   return JSON.stringify({
-    name: isJob ? 'job' : event.op,
-    cat: isJob ? 'queue' : 'op',
+    name: nameOf(node),
+    cat: isRange(node) ? 'range' : node.op === '' ? 'copy' : 'op',
     ph: 'X',
     pid: PROCESS,
-    tid: isJob ? TRACKS.jobs : TRACKS.ops,
-    ts: (event.startNs - first) / 1e3,
-    dur: (event.endNs - event.startNs) / 1e3,
-    ...(isJob ? {} : { args: { shape, flops, bytes, threads } }),
+    tid: track,
+    ts: (node.startNs - first) / 1e3,
+    dur: (node.endNs - node.startNs) / 1e3,
+    ...(isRange(node) || node.op === '' ? {} : { args: argumentsOf(node) }),
   });
 }
+
+const argumentsOf = ({ shape, flops, bytes, threads }: ProfileEvent) => ({ shape, flops, bytes, threads });

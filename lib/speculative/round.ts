@@ -120,7 +120,7 @@ export class Rounds {
     ops.emit(cx, { payload: state.finished, channel });
     this.#announced.push({ draft: true });
     try {
-      queue();
+      cx.range('draft', queue);
     } finally {
       ops.emit(cx, { payload: state.finished, channel });
     }
@@ -130,71 +130,81 @@ export class Rounds {
     const { cx, vocabulary, cache, cacheLayers } = this.#decoder;
     const { state, channel } = this;
     const more = device?.fresh && width > 1 ? device.draft.candidates : undefined;
-    return cx.record(() => {
-      const tree = ops.treeBuild(cx, {
-        tokens: state.candidateTokens,
-        parents: state.candidateParents,
-        values: more ? state.candidateLogs : state.candidateValues,
-        count: state.candidateCount,
-        moreTokens: more?.tokens,
-        moreParents: more?.parents,
-        moreValues: more?.values,
-        moreCount: more?.count,
-        budget: width > 1 ? state.budget : state.single,
-        root: state.tokens,
-        rootPosition: state.positions,
-        rootSlot: state.slots,
-        output: state.output,
-        limit: state.limit,
-        capacity: state.capacity,
-        finished: state.finished,
-        capacityRows: width * state.size,
-        vocabulary,
-      });
-      const { rows, seq, token, parent, first } = tree;
-      const streams = new Map<number, Tensor<'f32' | 'bf16'>>();
-      const logits = this.#decoder.logits(
-        {
-          tokens: token,
-          positions: tree.position,
-          seq,
-          slots: tree.slot,
-          visible: tree.visible,
-          own: tree.own,
-          ancestors: tree.ancestors,
-          pageTable: state.pageTable,
-          rows,
-        },
-        device && ((layer, x) => streams.set(layer, x)),
-      );
-      if (penalized) {
-        const { penalty, history, output: count } = state;
-        ops.penalize(cx, { logits, penalty, history, count, seq, token, parent, first, rows });
-      }
-      const { temperature, topK, topP, minP, seed } = state;
-      const target = ops.sample(cx, { logits, seq, temperature, topK, topP, minP, seed, position: tree.index, rows });
-      const { path, accepted, event } = ops.treeVerify(cx, { target, token, parent, first, ...verified(state), width });
-      if (width > 1) {
-        const { pageTable, slots } = state;
-        ops.kvCommit(cx, {
-          kCache: cache.keys,
-          vCache: cache.values,
-          pageTable,
-          path,
-          accepted,
-          slots,
-          layers: cacheLayers,
+    return cx.record(
+      () => {
+        const tree = ops.treeBuild(cx, {
+          tokens: state.candidateTokens,
+          parents: state.candidateParents,
+          values: more ? state.candidateLogs : state.candidateValues,
+          count: state.candidateCount,
+          moreTokens: more?.tokens,
+          moreParents: more?.parents,
+          moreValues: more?.values,
+          moreCount: more?.count,
+          budget: width > 1 ? state.budget : state.single,
+          root: state.tokens,
+          rootPosition: state.positions,
+          rootSlot: state.slots,
+          output: state.output,
+          limit: state.limit,
+          capacity: state.capacity,
+          finished: state.finished,
+          capacityRows: width * state.size,
+          vocabulary,
         });
-      }
-      if (device) {
-        const taps = device.taps.map((layer) => streams.get(layer) as Tensor<'f32' | 'bf16'>);
-        for (const payload of [tree.rank, path]) ops.emit(cx, { payload, channel });
-        device.draft.record({ taps, target, path, accepted, first }, device.depth);
-        ops.emit(cx, { payload: state.finished, channel }); // for its time
-      }
-      if (traced) for (const payload of [rows, token, parent, target]) ops.emit(cx, { payload, channel });
-      ops.emit(cx, { payload: event, channel });
-    });
+        const { rows, seq, token, parent, first } = tree;
+        const streams = new Map<number, Tensor<'f32' | 'bf16'>>();
+        const logits = this.#decoder.logits(
+          {
+            tokens: token,
+            positions: tree.position,
+            seq,
+            slots: tree.slot,
+            visible: tree.visible,
+            own: tree.own,
+            ancestors: tree.ancestors,
+            pageTable: state.pageTable,
+            rows,
+          },
+          device && ((layer, x) => streams.set(layer, x)),
+        );
+        if (penalized) {
+          const { penalty, history, output: count } = state;
+          ops.penalize(cx, { logits, penalty, history, count, seq, token, parent, first, rows });
+        }
+        const { temperature, topK, topP, minP, seed } = state;
+        const target = ops.sample(cx, { logits, seq, temperature, topK, topP, minP, seed, position: tree.index, rows });
+        const { path, accepted, event } = ops.treeVerify(cx, {
+          target,
+          token,
+          parent,
+          first,
+          ...verified(state),
+          width,
+        });
+        if (width > 1) {
+          const { pageTable, slots } = state;
+          ops.kvCommit(cx, {
+            kCache: cache.keys,
+            vCache: cache.values,
+            pageTable,
+            path,
+            accepted,
+            slots,
+            layers: cacheLayers,
+          });
+        }
+        if (device) {
+          const taps = device.taps.map((layer) => streams.get(layer) as Tensor<'f32' | 'bf16'>);
+          for (const payload of [tree.rank, path]) ops.emit(cx, { payload, channel });
+          cx.range('draft', () => device.draft.record({ taps, target, path, accepted, first }, device.depth));
+          ops.emit(cx, { payload: state.finished, channel }); // for its time
+        }
+        if (traced) for (const payload of [rows, token, parent, target]) ops.emit(cx, { payload, channel });
+        ops.emit(cx, { payload: event, channel });
+      },
+      `round of ${width} node${width === 1 ? '' : 's'}`,
+    );
   }
 
   /**

@@ -39,8 +39,9 @@ export class Activity {
   /** @internal */
   readonly native: NativeActivity;
 
-  constructor() {
-    this.native = new (addon().NativeActivity)();
+  /** @param name what the profiler calls it */
+  constructor(name = 'work') {
+    this.native = new (addon().NativeActivity)(name);
   }
 
   cancel(): void {
@@ -106,6 +107,8 @@ export class Context {
   #activity: NativeActivity | null = null;
   #made: Tensor[] | null = null;
   #channels = 0;
+  #recording = false;
+  #profiling = false;
   readonly #inboxes = new Map<number, NativeRecord[]>();
   #closed: Promise<void> | undefined;
 
@@ -209,9 +212,12 @@ export class Context {
   /**
    * Runs `fn` once and records the ops in it instead of queueing them. Intermediates share an arena and have no data outside the
    * program; the tensors that `fn` returns do. `fn` may not read, write or await.
+   *
+   * @param name what the profiler calls a run of it
    */
-  record<R>(fn: () => R): Program<R> {
-    this.native.beginRecord();
+  record<R>(fn: () => R, name = 'program'): Program<R> {
+    this.native.beginRecord(name);
+    this.#recording = true;
     const outer = this.#made;
     const made: Tensor[] = [];
     this.#made = made;
@@ -230,6 +236,18 @@ export class Context {
       throw error;
     } finally {
       this.#made = outer;
+      this.#recording = false;
+    }
+  }
+
+  /** Names what `fn` records or queues, for the profiler; ranges nest. Costs nothing where nothing is recorded or profiled. */
+  range<R>(name: string, fn: () => R): R {
+    if (!this.#recording && !this.#profiling) return fn();
+    this.native.enterRange(name);
+    try {
+      return fn();
+    } finally {
+      this.native.leaveRange();
     }
   }
 
@@ -317,13 +335,23 @@ export class Context {
     await this.receive(channel, ticket);
   }
 
-  /** Starts to note every op and job of the executor. */
+  /** Starts to note every op and job of the executor: up to 4 million of them, the first ones. */
   profileStart(): void {
     this.native.profileStart();
+    this.#profiling = true;
   }
 
+  /** What was noted, in order of its ends: a job after its ops. Times are by {@link profileClock}. */
   profileStop(): ProfileEvent[] {
+    this.#profiling = false;
     return this.native.profileStop();
+  }
+
+  /** What the times of a profile are by. */
+  get profileClock(): string {
+    return this.device === 'cpu'
+      ? 'the steady clock of the executor thread'
+      : `events in the queue of the ${this.device} device; programs run op by op while they are profiled, not as graphs`;
   }
 
   /** Bytes of device memory that nobody has; null where tensors are in host memory. */

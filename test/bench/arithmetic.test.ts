@@ -13,18 +13,8 @@ import { gateLine, judge } from '../../bench/gates.js';
 import { interleave, QUICK, time } from '../../bench/harness.js';
 import { rotationOf } from '../../bench/op-row.js';
 import { digits, measured, table } from '../../bench/report.js';
-import type { ProfileEvent } from '../../lib/profile/events.js';
 import { byteRate, flopRate, type MachineRoofline } from '../../lib/profile/roofline.js';
-
-const event = (op: string, startNs: number, endNs: number): ProfileEvent => ({
-  op,
-  startNs,
-  endNs,
-  flops: 0,
-  bytes: 0,
-  threads: 1,
-  shape: '',
-});
+import { event } from '../profile/kit.js';
 
 const MB = 2 ** 20;
 const machine: MachineRoofline = {

@@ -190,17 +190,8 @@ describe('draw and edit', () => {
 
   test('Ctrl-C ends a drawing with 130 and leaves nothing behind', async () => {
     const out = inFolder('interrupted.png');
-    const { child, finished } = start([
-      'draw',
-      prompt,
-      '--steps',
-      '1000',
-      '-o',
-      out,
-      '--json',
-      '--profile',
-      inFolder('i.json'),
-    ]);
+    const files = ['-o', out, '--trace-file', inFolder('i.json')];
+    const { child, finished } = start(['profile', 'draw', prompt, '--steps', '1000', ...files, '--json']);
     await new Promise((resolve) => setTimeout(resolve, 2000));
     child.kill('SIGINT');
     const { status, stdout, stderr } = await finished;
@@ -210,28 +201,6 @@ describe('draw and edit', () => {
     expect(existsSync(out)).toBe(false);
     expect(readdirSync(folder).filter((name) => /\.tmp$|^i\.json$/.test(name))).toEqual([]);
   });
-});
-
-test('--profile writes a Chrome trace and prints a table by op to stderr', async () => {
-  const trace = inFolder('trace.json');
-  const { status, stdout, stderr } = await cli([
-    'ask',
-    'describe the image.',
-    '-i',
-    SCENE,
-    '--max-tokens',
-    '4',
-    '--profile',
-    trace,
-  ]);
-  expect(status).toBe(0);
-  expect(stdout.trimEnd().split('\n')).toHaveLength(1);
-  expect(stderr).toMatch(/^op +calls +ms +share +MB +Mflop +GB\/s +Gflop\/s/m);
-  expect(stderr).toMatch(/^linear +\d+ /m);
-  expect(stderr).toContain('waiting for the host');
-  const { traceEvents } = JSON.parse(readFileSync(trace, 'utf8')) as { traceEvents: { name: string; ph: string }[] };
-  const names = new Set(traceEvents.filter(({ ph }) => ph === 'X').map(({ name }) => name));
-  for (const name of ['linear', 'paged_attention', 'dense_attention', 'sample', 'job']) expect(names).toContain(name);
 });
 
 describe('demo', () => {

@@ -49,7 +49,7 @@ export async function* answerMany(
 ): AsyncGenerator<AnswerManyResult, void, undefined> {
   const size = Math.min(checkInteger('batch', options.batch ?? 8, 1, 64), Math.max(1, items.length));
   throwIfAborted(options.signal);
-  const activity = new Activity();
+  const activity = new Activity('answers');
   const abort = () => activity.cancel();
   options.signal?.addEventListener('abort', abort, { once: true });
   const decoder = decoders.take(size);

@@ -80,7 +80,7 @@ export class ContextBuilder {
     let freshPrefix: Sequence | undefined;
     try {
       const branches: Partial<Branches> = {};
-      await settle(model, signal, () => {
+      await settle(model, 'context', signal, () => {
         let prefix = this.#prefixes.get(think);
         if (prefix) tokens.reused += prefix.length;
         else {

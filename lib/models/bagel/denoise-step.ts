@@ -267,11 +267,10 @@ export class DenoiseStep {
     const groups = this.shape.separate ? branches.map((name) => [name]) : [branches];
     const states = groups.map((names) => new BranchState(this.#model, names, latents));
     const { cx } = this.#model;
-    if (this.options.recorded === false) return new Recorded(states, () => void cx.scope(() => this.#evaluate(states)));
-    return new Recorded(
-      states,
-      cx.record(() => this.#evaluate(states)),
-    );
+    const name = `evaluation ${branches.join('+')}`;
+    const evaluate = () => this.#evaluate(states);
+    if (this.options.recorded === false) return new Recorded(states, () => cx.range(name, () => cx.scope(evaluate)));
+    return new Recorded(states, cx.record(evaluate, name));
   }
 
   /** The ops of one evaluation: recorded once, or run as they are. */

@@ -138,7 +138,7 @@ export class Painter {
       const thought = next.value.text;
       // the public code decodes the plan and encodes it again, so that it enters the context as any text does
       const ids = model.frame(thought);
-      await settle(model, options.signal, () => model.appendTokens(branches.full, ids));
+      await settle(model, 'context', options.signal, () => model.appendTokens(branches.full, ids));
       tokens.computed += ids.length;
       return thought;
     } finally {
@@ -155,7 +155,7 @@ export class Painter {
     batch: readonly Prepared[],
     signal: AbortSignal | undefined,
   ): AsyncGenerator<{ index: number; drawing: Drawing }, void, undefined> {
-    const activity = new Activity();
+    const activity = new Activity('drawing');
     const abort = () => activity.cancel();
     signal?.addEventListener('abort', abort, { once: true });
     try {
@@ -258,7 +258,7 @@ export class Painter {
     const { cx, config } = this.model;
     let data: Promise<Uint8Array> | undefined;
     let shape: readonly number[] = [];
-    await settle(this.model, signal, () => {
+    await settle(this.model, 'picture', signal, () => {
       cx.scope(() => {
         const tokens = cx.tensor('f32', [grid.rows * grid.columns, latentWidth(config)], latents);
         const pixels = this.model.decodeLatents(tokens, grid);

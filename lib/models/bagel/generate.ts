@@ -219,7 +219,7 @@ export async function* decode(
   const generation = new Generation(model, init);
   throwIfAborted(signal);
   generation.reserve();
-  const activity = new Activity();
+  const activity = new Activity('answer');
   const abort = () => activity.cancel();
   signal?.addEventListener('abort', abort, { once: true });
   const decoder = decoders.take();

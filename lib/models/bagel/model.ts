@@ -160,7 +160,7 @@ export class BagelModel implements Decoder {
    */
   appendTokens(sequence: Sequence, ids: readonly number[], onLayer?: (layer: number, x: FloatTensor) => void): void {
     if (ids.length === 0) return;
-    this.cx.scope(() => {
+    this.#stretch('text', () => {
       const x = ops.embedding(this.cx, {
         table: this.weights.embedTokens,
         ids: this.cx.tensor('i32', [ids.length], [...ids]),
@@ -192,7 +192,7 @@ export class BagelModel implements Decoder {
       });
     }
     const n = rows * cols;
-    this.cx.scope(() => {
+    this.#stretch('vision', () => {
       const ids = this.cx.tensor('i32', [n], gridPositions(rows, cols, vit.side));
       const input = this.cx.tensor('f32', [n, patches.length / n], patches);
       const tokens = visionTokens(this.cx, this.config, this.weights, input, ids, this.dtype, probe);
@@ -213,7 +213,7 @@ export class BagelModel implements Decoder {
   appendLatents(sequence: Sequence, image: Image): void {
     const grid = latentGrid(this.config, image);
     const n = grid.rows * grid.columns;
-    this.cx.scope(() => {
+    this.#stretch('latents', () => {
       const latent = this.encodeImage(image);
       const tokens = ops.patchify(this.cx, { x: latent, patch: this.config.latent.patch });
       const times = this.cx.zeros('f32', [1, 1]);
@@ -299,6 +299,11 @@ export class BagelModel implements Decoder {
     const wave = ops.timeEmbedding(this.cx, { times, step, dim: TIME_DIM, column, dtype: this.dtype });
     const inner = ops.linear(this.cx, { x: wave, weight: fc1.weight, bias: fc1.bias, activation: 'silu' });
     return ops.linear(this.cx, { x: inner, weight: fc2.weight, bias: fc2.bias, residual });
+  }
+
+  /** Queues a part of a context, by its name for the profiler, and lets go of what `queue` does not return. */
+  #stretch<R>(name: string, queue: () => R): R {
+    return this.cx.range(name, () => this.cx.scope(queue));
   }
 
   /** Embeddings of frame tokens. */

@@ -137,7 +137,7 @@ export function decoderLayers(
   });
   let h = x;
   weights.layers.forEach((layer, i) => {
-    h = motLayer(cx, config, layer, h, { ...state, rope }, layerCache(cache, i, pages));
+    h = cx.range(`layer ${i}`, () => motLayer(cx, config, layer, h, { ...state, rope }, layerCache(cache, i, pages)));
     onLayer?.(i, h);
   });
   return h;

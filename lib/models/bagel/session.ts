@@ -32,10 +32,19 @@ export function requireOpen(model: BagelModel): void {
   if (model.cx.disposed) throw new HyperBagelError('DISPOSED', 'the model was disposed');
 }
 
-/** Runs queued work to its end, or undoes it when the signal says so. */
-export async function settle(model: BagelModel, signal: AbortSignal | undefined, queue: () => void): Promise<void> {
+/**
+ * Runs queued work to its end, or undoes it when the signal says so.
+ *
+ * @param name what the profiler calls it
+ */
+export async function settle(
+  model: BagelModel,
+  name: string,
+  signal: AbortSignal | undefined,
+  queue: () => void,
+): Promise<void> {
   throwIfAborted(signal);
-  const activity = new Activity();
+  const activity = new Activity(name);
   const abort = () => activity.cancel();
   signal?.addEventListener('abort', abort, { once: true });
   try {
@@ -211,7 +220,7 @@ export class Session {
     const { length, position, draft } = this.#sequence;
     const start = performance.now();
     try {
-      await settle(this.#model, signal, () => {
+      await settle(this.#model, 'context', signal, () => {
         this.#model.appendTokens(this.#sequence, this.#pending);
         queue();
       });

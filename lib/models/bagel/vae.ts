@@ -17,12 +17,14 @@ export class Autoencoder {
   encode(pixels: Tensor<'f32'>): FloatTensor {
     const { encoder } = this.weights;
     let x: FloatTensor = this.#conv(pixels, encoder.convIn);
-    for (const level of encoder.levels) {
-      for (const block of level.blocks) x = this.#resBlock(x, block);
-      // the reference pads one zero row below and one zero column to the right
-      if (level.downsample) x = this.#conv(x, level.downsample, { stride: 2, padBegin: 0, padEnd: 1 });
-    }
-    x = this.#middle(x, encoder.middle);
+    encoder.levels.forEach((level, i) => {
+      this.cx.range(`level ${i}`, () => {
+        for (const block of level.blocks) x = this.#resBlock(x, block);
+        // the reference pads one zero row below and one zero column to the right
+        if (level.downsample) x = this.#conv(x, level.downsample, { stride: 2, padBegin: 0, padEnd: 1 });
+      });
+    });
+    x = this.cx.range('middle', () => this.#middle(x, encoder.middle));
     return this.#conv(this.#norm(x, encoder.normOut, 'swish'), encoder.convOut);
   }
 
@@ -36,11 +38,13 @@ export class Autoencoder {
   decode(z: FloatTensor): FloatTensor {
     const { decoder } = this.weights;
     let x: FloatTensor = this.#conv(z, decoder.convIn);
-    x = this.#middle(x, decoder.middle);
-    for (const level of decoder.levels) {
-      for (const block of level.blocks) x = this.#resBlock(x, block);
-      if (level.upsample) x = this.#conv(ops.upsampleNearest(this.cx, { x, factor: 2 }), level.upsample);
-    }
+    x = this.cx.range('middle', () => this.#middle(x, decoder.middle));
+    decoder.levels.forEach((level, i) => {
+      this.cx.range(`level ${i}`, () => {
+        for (const block of level.blocks) x = this.#resBlock(x, block);
+        if (level.upsample) x = this.#conv(ops.upsampleNearest(this.cx, { x, factor: 2 }), level.upsample);
+      });
+    });
     return this.#conv(this.#norm(x, decoder.normOut, 'swish'), decoder.convOut);
   }
 

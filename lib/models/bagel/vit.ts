@@ -3,7 +3,7 @@ import type { Context } from '../../tensor/context.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { BagelConfig } from './config.js';
 import type { Float, FloatTensor } from './source.js';
-import type { BagelWeights } from './weights.js';
+import type { BagelWeights, VisionLayerWeights } from './weights.js';
 
 /** Sees named intermediates, for tests. */
 export type Probe = (name: string, value: FloatTensor) => void;
@@ -31,7 +31,7 @@ export function visionTokens(
   const embedded: FloatTensor = ops.linear(cx, { x: patches, weight: patch.weight, bias: patch.bias, dtype });
   let x: FloatTensor = ops.embedAdd(cx, { x: embedded, table: positions, ids });
   probe?.('embeddings', x);
-  layers.forEach((layer, i) => {
+  const run = (layer: VisionLayerWeights) => {
     const h = ops.layerNorm(cx, { x, weight: layer.norm1.weight, bias: layer.norm1.bias, eps: vit.eps });
     const qkv = ops.linear(cx, { x: h, weight: layer.qkv.weight, bias: layer.qkv.bias });
     const attended = ops.denseAttention(cx, {
@@ -47,6 +47,9 @@ export function visionTokens(
     const h2 = ops.layerNorm(cx, { x, weight: layer.norm2.weight, bias: layer.norm2.bias, eps: vit.eps });
     const inner = ops.linear(cx, { x: h2, weight: layer.fc1.weight, bias: layer.fc1.bias, activation: 'gelu_tanh' });
     x = ops.linear(cx, { x: inner, weight: layer.fc2.weight, bias: layer.fc2.bias, residual: x });
+  };
+  layers.forEach((layer, i) => {
+    cx.range(`vision layer ${i}`, () => run(layer));
     probe?.(`layer${String(i).padStart(2, '0')}`, x);
   });
   const normed = ops.layerNorm(cx, { x, weight: postNorm.weight, bias: postNorm.bias, eps: vit.eps });
