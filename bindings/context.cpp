@@ -49,6 +49,7 @@ Napi::Function ContextObject::define(Napi::Env env) {
                       InstanceMethod<&ContextObject::ProfileStop>("profileStop"),
                       InstanceMethod<&ContextObject::Counters>("counters"),
                       InstanceMethod<&ContextObject::FreeMemory>("freeMemory"),
+                      InstanceMethod<&ContextObject::ResidentBytes>("residentBytes"),
                       InstanceMethod<&ContextObject::Close>("close")});
 }
 

@@ -89,6 +89,16 @@ export const CONTEXT: Table<Device> = {
     Array.isArray,
   ),
   drain: row('ok ok ok ok DISPOSED DISPOSED', ({ cx, channel, ticket }) => cx.drain(channel, ticket)),
+  range: row(
+    'ok ok ok ok DISPOSED DISPOSED',
+    ({ cx, x }) => cx.range('a name', () => ops.linear(cx, { x, weight: x })),
+    made,
+  ),
+  profileClock: row(
+    'ok ok ok ok ok ok',
+    ({ cx }) => cx.profileClock,
+    (value) => typeof value === 'string' && value !== '',
+  ),
   profileStart: row('ok ok ok ok DISPOSED DISPOSED', ({ cx }) => cx.profileStart()),
   profileStop: row('ok ok ok ok ok ok', ({ cx }) => cx.profileStop(), Array.isArray),
   freeMemory: row(
