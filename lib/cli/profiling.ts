@@ -52,6 +52,7 @@ export async function profiled<T>(
   work: () => Promise<T>,
 ): Promise<{ result: T; profile: Profile }> {
   const { context, dtype } = bagel;
+  await context.sync(); // what loading has queued is no part of it
   context.profileStart();
   let events: ProfileEvent[] = [];
   let result: T;

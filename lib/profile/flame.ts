@@ -58,7 +58,7 @@ export function flameChart(top: readonly ProfileNode[]): string {
   }
   const height = y + 12 + MARGIN;
   return (
-    `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}">\n` +
+    `<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="flame chart" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}">\n` +
     '<style>text{font:11px system-ui,sans-serif;fill:#1c1c1c}text.t{font-weight:600;font-size:13px}</style>\n' +
     `<rect width="${WIDTH}" height="${height}" fill="#fff"/>\n${drawn.join('\n')}\n</svg>\n`
   );
