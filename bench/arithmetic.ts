@@ -1,5 +1,6 @@
 // The bench's own arithmetic: everything that turns samples, costs and events into the figures it prints.
 import type { ProfileEvent } from '../lib/profile/events.js';
+import { seeded } from '../test/kit/cases.js';
 
 /** A quantile of a sample by linear interpolation between order statistics; `p` from 0 to 1. NaN for an empty sample. */
 export function quantile(sample: readonly number[], p: number): number {
@@ -15,6 +16,32 @@ export const median = (sample: readonly number[]): number => quantile(sample, 0.
 
 /** The ratio of two samples' medians. */
 export const ratioOfMedians = (a: readonly number[], b: readonly number[]): number => median(a) / median(b);
+
+/** A ratio of medians, and where 95 % of its resamples lie. */
+export interface PairedRatio {
+  ratio: number;
+  low: number;
+  high: number;
+}
+
+/**
+ * The ratio of the medians of two samples that were taken in turns, with a 95 % interval by the percentile bootstrap over rounds:
+ * both samples of a round are drawn together, so that what disturbed a round disturbs both. Deterministic.
+ *
+ * @throws RangeError for samples of different length
+ */
+export function pairedRatio(a: readonly number[], b: readonly number[], resamples = 2000): PairedRatio {
+  if (a.length !== b.length) throw new RangeError(`${a.length} samples beside ${b.length}`);
+  const rng = seeded(1);
+  const ratios = Array.from({ length: resamples }, () => {
+    const rounds = a.map(() => Math.floor(rng() * a.length));
+    return ratioOfMedians(
+      rounds.map((i) => a[i] as number),
+      rounds.map((i) => b[i] as number),
+    );
+  });
+  return { ratio: ratioOfMedians(a, b), low: quantile(ratios, 0.025), high: quantile(ratios, 0.975) };
+}
 
 /** What a contract says of a call. */
 export interface Cost {

@@ -1,14 +1,16 @@
 // The figures that the project promises. `npm run bench -- --check` measures them and fails when one is missed.
-import type { MachineRoofline } from '../lib/profile/roofline.js';
+import { type MachineRoofline, measureRoofline } from '../lib/profile/roofline.js';
 import type { Context, ContextOptions } from '../lib/tensor/context.js';
 import type { Tensor } from '../lib/tensor/tensor.js';
-import { median, ratioOfMedians } from './arithmetic.js';
+import { floorOf, median, ratioOfMedians, workOf } from './arithmetic.js';
 import { outsideForwardShare, saving } from './denoise.js';
 import { interleave } from './harness.js';
 import { PreparedOp, rotationOf } from './op-row.js';
 import { roundRows } from './rounds.js';
 import { casesOf } from './rows.js';
 import { outsideShare, withModel } from './steps.js';
+import { type Effort, type Turns, takeTurns } from './turns.js';
+import { Worker } from './worker/child.js';
 
 export interface Gate {
   name: string;
@@ -161,6 +163,55 @@ export async function denoiseGates(options: ContextOptions): Promise<Gate[]> {
         );
       }
     });
+  }
+  return gates;
+}
+
+/** 64 rows of a linear: times of one row with tile registers, elsewhere times of what the measured flops allow. */
+const MANY_ROWS = 64;
+export const MANY_ROWS_LIMIT = { oneRow: 3, flops: 1.3 };
+
+/**
+ * 64 rows of a bf16 linear on one thread and on all, in processes of their own. The flops that the machine does are measured in
+ * turn with them: its clock and its neighbours change.
+ */
+export async function manyRowsGates(
+  isa: string,
+  threads: readonly number[],
+  effort: Effort,
+  freeBytes: number,
+): Promise<Gate[]> {
+  const caseOf = async (rows: number) => ({ kind: 'op' as const, op: 'linear', case: (await linearCase(rows)).name });
+  const cost = { flops: 2 * MANY_ROWS * 3584 * 3584, bytes: 2 * (3584 * 3584 + 2 * MANY_ROWS * 3584) };
+  const gates: Gate[] = [];
+  for (const count of threads) {
+    const worker = new Worker({ engine: 'ours', threads: count, isa });
+    try {
+      const roofline = await measureRoofline({ isa, threads: count });
+      const { copies } = rotationOf(cost.bytes, roofline.cacheBytes, freeBytes / 2);
+      await worker.prepare('many', { ...(await caseOf(MANY_ROWS)), copies });
+      const many = (seconds: number) => worker.sample('many', seconds);
+      const name = `linear bf16 3584 x 3584, ${MANY_ROWS} rows, ${count} thread${count === 1 ? '' : 's'}`;
+      const about = ({ a, b, ratio }: Turns, of: string) =>
+        `${(median(a) * 1e6).toFixed(0)} us / ${(median(b) * 1e6).toFixed(0)} us ${of}, ` +
+        `95 % of resamples ${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)}, ${a.length} rounds, ${copies} weights in turn`;
+      if (isa.startsWith('amx')) {
+        await worker.prepare('one', { ...(await caseOf(1)), copies });
+        const turns = await takeTurns(many, (s) => worker.sample('one', s), effort.rounds, effort.seconds);
+        gates.push(judge(`${name} / 1 row`, turns.ratio.ratio, MANY_ROWS_LIMIT.oneRow, about(turns, 'of one row')));
+        continue;
+      }
+      const floor = async () => {
+        const { dotFlops, f32Flops } = await worker.rates();
+        return floorOf(workOf(cost, dotFlops || f32Flops, roofline.memoryBytesPerSecond.all)).seconds;
+      };
+      const turns = await takeTurns(many, floor, effort.rounds, effort.seconds);
+      gates.push(
+        judge(`${name} / what flops allow`, turns.ratio.ratio, MANY_ROWS_LIMIT.flops, about(turns, 'by flops')),
+      );
+    } finally {
+      await worker.close();
+    }
   }
   return gates;
 }

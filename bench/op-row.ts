@@ -4,7 +4,7 @@ import type { Program } from '../lib/tensor/program.js';
 import type { Tensor } from '../lib/tensor/tensor.js';
 import type { CaseOperand, OpCase, OpInputs } from '../test/kit/cases.js';
 import { seeded } from '../test/kit/cases.js';
-import { uploadAll } from '../test/kit/run-case.js';
+import { type Results, readAll, uploadAll } from '../test/kit/run-case.js';
 import { type Cost, type Floor, floorOf, repeatsFor, workOf } from './arithmetic.js';
 import { type Limits, time } from './harness.js';
 
@@ -28,10 +28,10 @@ export interface OpResult {
 }
 
 /** Seconds of one program run at least, so that queueing it does not count, and of one wait. */
-const RUN_SECONDS = 1e-3;
-const WAIT_SECONDS = 5e-3;
-const MOST_OPS = 64;
-const MOST_RUNS = 32;
+export const RUN_SECONDS = 1e-3;
+export const WAIT_SECONDS = 5e-3;
+export const MOST_OPS = 64;
+export const MOST_RUNS = 32;
 
 /** Rotated weights take this many bytes at least, twice the last-level cache, and at most a share of the free memory. */
 export const ROTATED_BYTES = 512 * 2 ** 20;
@@ -90,11 +90,19 @@ export class PreparedOp {
     source?.dispose();
   }
 
-  /** A program of `times` calls, each with the next weight. */
-  record(times: number): Program {
+  /** A program of `times` calls, each with the next weight from `first` on. */
+  record(times: number, first = 0): Program {
     return this.cx.record(() => {
-      for (let i = 0; i < times; i++) this.call(i);
+      for (let i = 0; i < times; i++) this.call(first + i);
     });
+  }
+
+  /** What one call gives. */
+  async results(): Promise<Results> {
+    const outs = this.cx.call(this.op, this.operands, this.#attributes);
+    const results = await readAll(this.op, this.operands, outs);
+    for (const tensor of Object.values(outs)) tensor.dispose();
+    return results;
   }
 
   /** Waits for what is queued; drops what `emit` sent. */

@@ -15,8 +15,9 @@ export interface Measured extends RowName {
   samples: number;
   cost: Cost;
   floor: Floor;
-  /** Median over floor. */
+  /** Median over floor, and its inverse: the share of the measured roofline. */
   ratio: number;
+  share: number;
   /** Rotated weights, share outside ops, what it ran on: whatever needs saying. */
   notes: Record<string, string | number>;
 }
@@ -53,6 +54,7 @@ export function measured(
     cost,
     floor,
     ratio: middle / floor.seconds,
+    share: floor.seconds / middle,
     notes,
   };
 }
@@ -83,9 +85,10 @@ export function table(rows: readonly Measured[]): string {
     'threads',
     'us',
     'p10',
+    'p90',
     'p99',
     'floor us',
-    'x floor',
+    'of roofline',
     'bound',
     'Gflop/s',
     'GB/s',
@@ -98,9 +101,10 @@ export function table(rows: readonly Measured[]): string {
     String(row.threads),
     us(row.median),
     us(row.p10),
+    us(row.p90),
     us(row.p99),
     us(row.floor.seconds),
-    digits(row.ratio),
+    `${digits(100 * row.share)} %`,
     row.floor.bound,
     digits(row.cost.flops / row.median / 1e9),
     digits(row.cost.bytes / row.median / 1e9),

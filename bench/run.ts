@@ -7,24 +7,29 @@ import { measureRoofline } from '../lib/profile/roofline.js';
 import { formatTable } from '../lib/profile/table.js';
 import { Context, type ContextOptions } from '../lib/tensor/context.js';
 import { median } from './arithmetic.js';
-import { denoiseGates, type Gate, gateLine, outsideGates, roundGates, rowsGate } from './gates.js';
+import { peersChart, rowsChart } from './charts.js';
+import { denoiseGates, type Gate, gateLine, manyRowsGates, outsideGates, roundGates, rowsGate } from './gates.js';
 import { FULL, QUICK } from './harness.js';
 import { describeMachine, machineLine, rooflineLines } from './machine.js';
 import { measureOp, measureQueue } from './op-row.js';
+import { comparePeers, contestGate } from './peers/main.js';
 import { digits, type Measured, measured, table } from './report.js';
 import { roundRows, roundTable } from './rounds.js';
 import { benchCases, casesOf, isStep, listRows, names } from './rows.js';
 import { speculationRows, speculationTable } from './speculate.js';
 import { measureStep, withModel } from './steps.js';
+import type { Effort } from './turns.js';
 
 interface Options {
   json?: string;
+  svg?: string;
   threads?: number;
   isa?: string;
   list?: true;
   quick?: true;
   check?: true;
   speculation?: true;
+  peers?: true;
 }
 
 const program = new Command('bench')
@@ -34,11 +39,17 @@ const program = new Command('bench')
   )
   .argument('[names...]', 'ops or steps to measure; default: all (--list shows them)')
   .option('--json <file>', 'also write one JSON object per line: machine, roofline, queue, rows, gates')
+  .option('--svg <file>', 'also draw the rows, or the peers, as bars')
   .option('--threads <n>', 'compute threads; default: all that this process may use', positive)
   .option('--isa <name>', 'instruction set; default: the best of this machine')
   .option('--list', 'name every row and measure nothing')
   .option('--quick', 'fewer and shorter samples, one large case per op')
   .option('--check', 'measure only what the project promises; exit 1 when a promise is missed')
+  .option(
+    '--peers',
+    'compare with ONNX Runtime on one thread and on all, and nothing else; installs it into bench/ when it is missing. ' +
+      'With --check: exit 1 when a promise is missed',
+  )
   .option('--speculation', 'answer questions of the shapes world plainly and with drafts, in turns, and nothing else')
   .showHelpAfterError();
 
@@ -74,6 +85,10 @@ async function main(): Promise<void> {
   };
   if (options.json !== undefined) writeFileSync(options.json, '');
 
+  const svg = (draw: () => string) => {
+    if (options.svg !== undefined) writeFileSync(options.svg, draw());
+  };
+
   const where: ContextOptions = { device: 'cpu', threads: options.threads, isa: options.isa };
   const cx = await Context.create(where);
   const machine = describeMachine(cx);
@@ -90,8 +105,13 @@ async function main(): Promise<void> {
       await speculation(where, quick ? 3 : 9, json);
       return;
     }
+    if (options.peers) {
+      const results = await peers(cx.threads, options, json);
+      svg(() => peersChart(results, machineLine(machine)));
+      return;
+    }
     if (options.check) {
-      await check(cx, where, json);
+      await check(cx, where, options, json);
       return;
     }
     const limits = quick ? QUICK : FULL;
@@ -127,9 +147,35 @@ async function main(): Promise<void> {
     progress('');
     say('');
     process.stdout.write(table(rows));
+    svg(() => rowsChart(rows, machineLine(machine)));
   } finally {
     await cx.dispose();
   }
+}
+
+const effortOf = ({ quick }: Options): Effort => (quick ? { rounds: 5, seconds: 0.05 } : { rounds: 15, seconds: 0.2 });
+const threadsOf = (all: number, { threads }: Options) => (threads === undefined ? [...new Set([1, all])] : [threads]);
+
+/** Measures beside other engines; on one thread and on all, or on as many as were asked for. */
+async function peers(all: number, options: Options, json: (kind: string, value: object) => void) {
+  const threads = threadsOf(all, options);
+  const effort = effortOf(options);
+  const results = await comparePeers({ threads, isa: options.isa, ...effort, say, progress, json });
+  if (options.check)
+    settle(
+      results.flatMap((result) => contestGate(result) ?? []),
+      json,
+    );
+  return results;
+}
+
+/** Prints gates, sets the exit code. */
+function settle(gates: readonly Gate[], json: (kind: string, value: object) => void): void {
+  for (const gate of gates) {
+    say(gateLine(gate));
+    json('gate', gate);
+  }
+  if (gates.some((gate) => !gate.passed)) process.exitCode = 1;
 }
 
 /** Prints what drafts are worth, by dtype and set of questions. */
@@ -159,10 +205,17 @@ async function speculation(
 }
 
 /** Measures the gates, prints each with its figure, sets the exit code. */
-async function check(cx: Context, where: ContextOptions, json: (kind: string, value: object) => void): Promise<void> {
+async function check(
+  cx: Context,
+  where: ContextOptions,
+  options: Options,
+  json: (kind: string, value: object) => void,
+): Promise<void> {
   progress('16 rows beside one');
   const roofline = await measureRoofline({ isa: cx.isa, threads: cx.threads });
   const gates: Gate[] = [await rowsGate(cx, roofline, os.freemem())];
+  progress('64 rows');
+  gates.push(...(await manyRowsGates(cx.isa, threadsOf(cx.threads, options), effortOf(options), os.freemem())));
   progress('time outside ops');
   gates.push(...(await outsideGates(where)));
   progress('rounds');
@@ -170,11 +223,7 @@ async function check(cx: Context, where: ContextOptions, json: (kind: string, va
   progress('denoising');
   gates.push(...(await denoiseGates(where)));
   progress('');
-  for (const gate of gates) {
-    say(gateLine(gate));
-    json('gate', gate);
-  }
-  if (gates.some((gate) => !gate.passed)) process.exitCode = 1;
+  settle(gates, json);
 }
 
 main().catch((error: unknown) => {

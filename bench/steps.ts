@@ -84,7 +84,7 @@ function decodePicture(model: BagelModel): Runner {
 const denoise = (model: BagelModel, c: Partial<DenoiseCase>): Promise<Runner> =>
   denoiseRunner(model, { kind: 'draw', steps: 50, run: DENOISE_STEPS, guided: true, ...c });
 
-async function runnerOf(model: BagelModel, name: StepName): Promise<Runner> {
+export async function runnerOf(model: BagelModel, name: StepName): Promise<Runner> {
   switch (name) {
     case 'decode_step':
       return decodeRunner(model, 1);

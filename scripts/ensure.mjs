@@ -3,7 +3,7 @@
 // With --dependencies it stops after the first of the three, for commands that only read the sources; with --tests it
 // also builds what only tests need.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAddon, hashOf, SetupError } from './build-addon.mjs';
@@ -54,12 +54,17 @@ function installDependencies() {
 
 function buildTypeScript() {
   const outputs = ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts', 'dist/cli.js'];
-  if (existsSync(path.join(root, 'bench', 'run.ts'))) outputs.push('.cache/bench/run.js');
+  const bench = path.join(root, 'bench');
+  const benchSources = existsSync(bench) ? readdirSync(bench).filter((name) => name !== 'node_modules') : [];
+  if (benchSources.includes('run.ts')) {
+    outputs.push(...['run', 'compare', 'worker'].map((name) => `.cache/bench/${name}.js`));
+  }
   if (existsSync(path.join(root, 'test', 'hostile', 'worker.ts'))) outputs.push('.cache/hostile/worker.js');
   // the bench times the cases of the tests, and a test starts the fuzzer as a process
   const inputs = [
     'lib',
-    'bench',
+    // without the peers that may be installed there
+    ...benchSources.map((name) => `bench/${name}`),
     'test/cases',
     'test/hostile',
     'test/kit',

@@ -134,7 +134,7 @@ describe('rows', () => {
   );
 
   test('median, percentiles and ratio come from the samples', () => {
-    expect(row).toMatchObject({ median: 2e-4, samples: 3, ratio: 2, threads: 1 });
+    expect(row).toMatchObject({ median: 2e-4, samples: 3, ratio: 2, share: 0.5, threads: 1 });
     expect(row.p10).toBeCloseTo(1.2e-4, 12);
     expect(row.p90).toBeCloseTo(2.8e-4, 12);
     expect(row.notes).toEqual({ opsPerRun: 42, runsPerWait: 3, weights: 42, weightBytes: 1050 * MB });
@@ -149,9 +149,10 @@ describe('rows', () => {
       '1',
       '200',
       '120',
+      '280',
       '298',
       '100',
-      '2.00',
+      '50.0 %',
       'flops',
       '100',
       '5.00',

@@ -1,5 +1,5 @@
 import type { OpCase, OpCases, OpInputs, Rng } from '../kit/cases.js';
-import { counts, normals, operand, real } from '../kit/cases.js';
+import { between, counts, normals, operand, real, seeded } from '../kit/cases.js';
 import { fillSlot, keyIndex, PAGE, pagedCache, valueIndex } from '../kit/paged.js';
 
 type Float = 'f32' | 'bf16';
@@ -98,6 +98,12 @@ function tree(seq: number, context: number, parents: number[]): Row[] {
 }
 
 const bushy = [-1, 0, 0, 1, 1, 2, 2, 3, 5, 5, 8];
+
+/** Parents of 64 nodes, each a random earlier one. */
+const grown = (() => {
+  const rng = seeded(64);
+  return Array.from({ length: 64 }, (_, i) => (i === 0 ? -1 : between(rng, 0, i - 1)));
+})();
 
 /** A q with one value that is not finite. */
 function withSpecial(value: number): OpCase {
@@ -240,6 +246,17 @@ export const cases: OpCases = {
       dtype: 'bf16',
       sampleRows: 2,
     }),
+    ...(['f32', 'bf16'] as const).map((dtype) =>
+      one(`a tree of 64 nodes over 2048 slots, 8 heads, ${dtype}`, 'perf', {
+        rows: tree(0, 1984, grown),
+        width: 32,
+        h: 8,
+        g: 8,
+        d: 128,
+        dtype,
+        sampleRows: 3,
+      }),
+    ),
     ...[16, 64, 128].flatMap((nodes) =>
       [64, 1024, 8192].map((context) =>
         one(`a tree of ${nodes} nodes of the 7B model, ${context} slots before it`, 'perf', {
