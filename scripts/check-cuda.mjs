@@ -1,6 +1,7 @@
-// Static gates of the CUDA kernels, wherever nvcc is: every kernel file compiles for every architecture, nothing spills
-// or lives in local memory, ptxas has no complaint, and no kernel needs over two registers more than its line in
-// csrc/cuda/registers says. `--update` writes those files. Files whose sources have not changed since are not
+// Static gates of the CUDA kernels, wherever nvcc is: every kernel file compiles for every architecture, ptxas has no
+// complaint, and compared with its line in csrc/cuda/registers no kernel needs over two registers more or has lost its
+// tensor core instructions. Nothing spills or lives in local memory, unless its line gives a reason, `why`.
+// `--update` writes those files. Files whose sources have not changed since are not
 // compiled again, unless asked for with `--all`. Words pick files by name.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -60,74 +61,119 @@ async function readable(mangled) {
   return end < 0 ? name : name.slice(0, end);
 }
 
-/** Registers by kernel, and complaints. */
+/**
+ * Tensor core instructions by mangled kernel name. A cubin is an ELF file with one section of code per kernel; an
+ * instruction has 16 bytes, its low 12 bits are the opcode. (0x23c, found by counting on kernels whose number was known.)
+ */
+function tensorCoreInstructions(file) {
+  const bytes = readFileSync(file);
+  const sections = Number(bytes.readBigUInt64LE(0x28));
+  const [size, count, names] = [0x3a, 0x3c, 0x3e].map((at) => bytes.readUInt16LE(at));
+  const section = (i) => {
+    const at = sections + i * size;
+    return {
+      name: bytes.readUInt32LE(at),
+      offset: Number(bytes.readBigUInt64LE(at + 24)),
+      length: Number(bytes.readBigUInt64LE(at + 32)),
+    };
+  };
+  const strings = section(names).offset;
+  const found = {};
+  for (let i = 0; i < count; ++i) {
+    const { name, offset, length } = section(i);
+    const text = bytes.toString('latin1', strings + name, bytes.indexOf(0, strings + name));
+    if (!text.startsWith('.text.')) continue;
+    let instructions = 0;
+    for (let at = offset; at < offset + length; at += 16)
+      instructions += (bytes.readUInt16LE(at) & 0xfff) === 0x23c ? 1 : 0;
+    found[text.slice('.text.'.length)] = instructions;
+  }
+  return found;
+}
+
+/** What ptxas says of each kernel, and complaints. */
 async function compile(nvcc, file, architecture, folder) {
-  const object = path.join(folder, `${path.basename(file)}.${architecture}`);
-  // The host's half is the same for every architecture.
-  const kind = architecture === architectures[0] ? '-c' : '-cubin';
+  const cubin = path.join(folder, `${path.basename(file)}.${architecture}`);
   const { status, output } = await run(nvcc.file, [
     ...flags,
     `-arch=${architecture}`,
     '-Xptxas=-v',
-    kind,
+    '-cubin',
     file,
     '-o',
-    object,
+    cubin,
   ]);
-  if (status !== 0) return { registers: {}, complaints: [output.trim()] };
-  const registers = {};
+  if (status !== 0) return { kernels: {}, complaints: [output.trim()] };
+  const mma = tensorCoreInstructions(cubin);
+  const kernels = {};
   const complaints = output.split('\n').filter((line) => /\bC75\d\d\b|warning/.test(line));
   const pattern =
     /Function properties for (\S+)\n\s+(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads\n[^\n]*Used (\d+) registers/g;
-  for (const [, mangled, stack, stores, loads, used] of output.matchAll(pattern)) {
-    const name = await readable(mangled);
-    registers[name] = Number(used);
-    if (Number(stack) + Number(stores) + Number(loads) > 0) {
-      complaints.push(`${name}: ${stack} bytes of local memory, ${stores} spilled, ${loads} loaded back`);
-    }
+  for (const [, mangled, stack, stores, loads, registers] of output.matchAll(pattern)) {
+    kernels[await readable(mangled)] = {
+      registers: Number(registers),
+      ...(mma[mangled] ? { mma: mma[mangled] } : {}),
+      ...(Number(stack) + Number(stores) + Number(loads) > 0
+        ? { local: Math.max(Number(stack), Number(stores), Number(loads)) }
+        : {}),
+    };
   }
-  return { registers, complaints };
+  return { kernels, complaints };
+}
+
+/** What is wrong with a kernel, compared with its line in the table. */
+function compare(found, wanted, why) {
+  const complaints = [];
+  if (found.local && !why)
+    complaints.push(`has ${found.local} bytes in local memory, and its line in the table no reason "why"`);
+  if (!wanted) return complaints;
+  if (found.registers > wanted.registers + tolerance)
+    complaints.push(`uses ${found.registers} registers, the table says ${wanted.registers}`);
+  if ((found.local ?? 0) > (wanted.local ?? 0))
+    complaints.push(`has ${found.local} bytes in local memory, the table says ${wanted.local ?? 0}`);
+  if (wanted.mma && !found.mma) complaints.push('uses no tensor cores any more');
+  return complaints;
 }
 
 async function check(nvcc, file, folder) {
   const name = path.relative(root, file);
   const tableFile = path.join(tables, `${path.basename(file, '.cu')}.json`);
   const keepsTable = path.dirname(file) === path.join(root, 'csrc', 'cuda');
-  const table = existsSync(tableFile) ? JSON.parse(readFileSync(tableFile, 'utf8')) : { registers: {} };
+  const table = existsSync(tableFile) ? JSON.parse(readFileSync(tableFile, 'utf8')) : { kernels: {} };
   const sources = hashOfSources(file);
   const fresh = keepsTable && table.sources === sources && table.nvcc === nvcc.version;
   if (fresh && !options.includes('--all')) return { name, complaints: [], skipped: true };
 
+  const update = options.includes('--update');
   const complaints = [];
-  const found = {};
+  const kernels = {};
   for (const architecture of architectures) {
     const result = await compile(nvcc, file, architecture, folder);
     complaints.push(...result.complaints.map((text) => `${architecture}: ${text}`));
-    for (const [kernel, count] of Object.entries(result.registers)) {
-      found[kernel] = { ...found[kernel], [architecture]: count };
+    for (const [kernel, found] of Object.entries(result.kernels)) {
+      const line = table.kernels[kernel];
+      kernels[kernel] = { ...(line?.why ? { why: line.why } : {}), ...kernels[kernel], [architecture]: found };
+      const wrong = compare(found, update ? undefined : line?.[architecture], line?.why);
+      complaints.push(...wrong.map((text) => `${architecture}: ${kernel} ${text}`));
     }
   }
-  if (!keepsTable || complaints.length > 0) return { name, complaints };
-  if (options.includes('--update')) {
-    const sorted = Object.fromEntries(Object.entries(found).sort(([a], [b]) => (a < b ? -1 : 1)));
+  if (!keepsTable) return { name, complaints };
+  if (update) {
+    // Written with complaints too: a reason has to stand in a line.
+    const sorted = Object.fromEntries(Object.entries(kernels).sort(([a], [b]) => (a < b ? -1 : 1)));
     mkdirSync(tables, { recursive: true });
-    writeFileSync(tableFile, `${JSON.stringify({ nvcc: nvcc.version, sources, registers: sorted }, null, 2)}\n`);
+    writeFileSync(
+      tableFile,
+      `${JSON.stringify({ nvcc: nvcc.version, sources: complaints.length > 0 ? '' : sources, kernels: sorted }, null, 2)}\n`,
+    );
     return { name, complaints };
   }
-  for (const [kernel, counts] of Object.entries(found)) {
-    for (const [architecture, count] of Object.entries(counts)) {
-      const allowed = table.registers[kernel]?.[architecture];
-      if (allowed === undefined)
-        complaints.push(`${architecture}: ${kernel} uses ${count} registers and has no line in the table`);
-      else if (count > allowed + tolerance)
-        complaints.push(`${architecture}: ${kernel} uses ${count} registers, the table says ${allowed}`);
-    }
-  }
-  for (const kernel of Object.keys(table.registers)) {
-    if (!(kernel in found)) complaints.push(`${kernel} is in the table, but not in the file`);
+  for (const kernel of new Set([...Object.keys(kernels), ...Object.keys(table.kernels)])) {
+    if (!table.kernels[kernel]) complaints.push(`${kernel} has no line in the table`);
+    if (!kernels[kernel]) complaints.push(`${kernel} is in the table, but not in the file`);
   }
   if (complaints.length === 0 && !fresh)
-    complaints.push('the table was made from other sources: see that it is as it should be, then --update');
+    complaints.push('the table was made from other sources: see that all is well, then --update');
   return { name, complaints };
 }
 

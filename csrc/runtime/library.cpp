@@ -44,6 +44,7 @@ Status load_library(const std::string& name, const std::string& remedy, const De
   auto* entry = reinterpret_cast<const DeviceApi* (*)()>(dlsym(library, kDeviceEntry));
   const DeviceApi* table = entry ? entry() : nullptr;
   if (!table) return missing(what + " is not one of this package; " + remedy);
+  if (std::string(table->device) != name) return missing(what + " is one of the " + table->device + " backend");
   if (table->abi != kDeviceAbi || table->bytes != sizeof(DeviceApi) || table->contracts != contracts_fingerprint() ||
       std::string(table->version) != HB_VERSION)
     return missing(what + " was built from other sources than this addon; " + remedy);

@@ -83,6 +83,7 @@ bool Block::run(const Launch& launch, uint64_t index, void (*body)(void*), void*
     if (!races_) races_ = std::make_unique<Races>();
     races_->start(shared_, launch.shared_bytes, count_);
   }
+  banks_.start((count_ + kWarp - 1) / kWarp);
   for (Barrier& b : barriers_) b.arrived = 0, b.waiting = {};
   for (unsigned w = 0; w * kWarp < count_; ++w) {
     for (unsigned i = 0; i < warps_[w].used; ++i) warps_[w].open[i].got = 0;
@@ -108,7 +109,7 @@ bool Block::run(const Launch& launch, uint64_t index, void (*body)(void*), void*
   if (faulted_)
     error =
         describe_fault(*this, stacks_, fault_address_, fault_instruction_, faulted_->site) + "; " + name_of(*faulted_);
-  counters.blocks += 1, counters.threads += count_;
+  counters.blocks += 1, counters.threads += count_, counters.shared_wavefronts += banks_.finish();
   return !failed_;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "simt/banks.h"
 #include "simt/counters.h"
 #include "simt/fiber.h"
 #include "simt/launch.h"
@@ -86,6 +87,11 @@ class Block {
     if (races_on_) races_->begin_copy(to, 16, place_of(site));
   }
   void finish_copies(Thread& thread, size_t until);
+  /// Counts a load or store of 16 bytes of shared memory by the current thread.
+  void count_banks(const void* at, Site site) {
+    const Thread& t = current();
+    banks_.access(t.linear / kWarp, t.linear % kWarp, at, site);
+  }
   /// In a random schedule, now and then lets another thread run.
   void maybe_yield();
   [[noreturn]] void fail(std::string text, Site site);
@@ -134,6 +140,7 @@ class Block {
   const Thread* faulted_ = nullptr;  ///< whose access faulted, and where
   const void *fault_address_ = nullptr, *fault_instruction_ = nullptr;
   std::unique_ptr<Races> races_;
+  Banks banks_;
 };
 
 /// The block that this OS thread runs, or null outside kernels.

@@ -69,6 +69,7 @@ void load_access(const void* from, int bytes, Site site) {
   if (reinterpret_cast<uintptr_t>(from) % static_cast<uintptr_t>(bytes) != 0)
     fail("load: the address is not aligned to its size", site);
   block.access(from, bytes, Access::read, place_of(site));
+  if (bytes == 16 && block.in_shared(from)) block.count_banks(from, site);
   block.counters.load_bytes += static_cast<unsigned>(bytes);
 }
 
@@ -78,6 +79,7 @@ void store_access(const void* to, int bytes, Site site) {
   if (reinterpret_cast<uintptr_t>(to) % static_cast<uintptr_t>(bytes) != 0)
     fail("store: the address is not aligned to its size", site);
   block.access(to, bytes, Access::write, place_of(site));
+  if (bytes == 16 && block.in_shared(to)) block.count_banks(to, site);
   block.counters.store_bytes += static_cast<unsigned>(bytes);
 }
 

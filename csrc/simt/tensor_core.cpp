@@ -15,24 +15,6 @@ struct MatrixLoad {
   Site site;
 };
 
-/// Passes that 8 rows of 16 bytes take through 32 banks of 4 bytes: different words of one bank take turns.
-unsigned wavefronts(const void* const (&rows)[8]) {
-  unsigned most = 0;
-  for (unsigned quarter = 0; quarter < 8; ++quarter) {
-    // A row covers 4 neighbouring banks; rows with the same group of banks collide unless they are the same row.
-    unsigned here = 0;
-    for (int i = 0; i < 8; ++i) {
-      const uintptr_t a = reinterpret_cast<uintptr_t>(rows[i]);
-      if (a / 16 % 8 != quarter) continue;
-      bool repeated = false;
-      for (int j = 0; j < i; ++j) repeated = repeated || rows[j] == rows[i];
-      here += repeated ? 0 : 1;
-    }
-    most = here > most ? here : most;
-  }
-  return most;
-}
-
 template <int kCount, bool kTransposed>
 void load_lanes(void* const* lanes, uint32_t) {
   Block& block = *t_block;
@@ -44,7 +26,7 @@ void load_lanes(void* const* lanes, uint32_t) {
       rows[r] = of(8 * m + r).row;
       std::memcpy(matrix[r], rows[r], 16);
     }
-    block.counters.ldmatrix_wavefronts += wavefronts(rows);
+    block.counters.ldmatrix_wavefronts += turns_of(rows);
     for (int lane = 0; lane < 32; ++lane) {
       const int g = lane / 4, t = lane % 4 * 2;
       const uint32_t low = kTransposed ? matrix[t][g] : matrix[g][t];

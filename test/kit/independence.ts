@@ -36,9 +36,9 @@ export async function plainAndPacked(cx: Context, { op }: OpCases, inputs: OpInp
   return differences(await as(false), await as(true));
 }
 
-/** Up to eight of the live rows: the first, the last, and some between. */
-function sample(live: number): number[] {
-  const n = Math.min(live, 8);
+/** Up to `most` of the live rows: the first, the last, and some between. */
+function sample(live: number, most: number): number[] {
+  const n = Math.min(live, most);
   return [...new Set(Array.from({ length: n }, (_, i) => (n > 1 ? Math.round((i * (live - 1)) / (n - 1)) : 0)))];
 }
 
@@ -51,12 +51,13 @@ function changes(before: OpInputs, alone: Results, whole: Results, name: string)
   return at < 0 ? [] : [`${name} differs at ${at}`];
 }
 
-/** A row alone, in one context, has the bits that it has among the others, in another. */
+/** A row alone, in one context, has the bits that it has among the others, in another: up to `most` rows are tried. */
 export async function rowAlone(
   together: Context,
   apart: Context,
   cases: OpCases,
   inputs: OpInputs,
+  most = 8,
 ): Promise<string[] | null> {
   const { op } = cases;
   const rows = rowsOf(op, inputs);
@@ -65,7 +66,7 @@ export async function rowAlone(
   const withRows = rowOperands(op);
   const complaints: string[] = [];
   let checked = 0;
-  for (const row of sample(rows.live)) {
+  for (const row of sample(rows.live, most)) {
     const part = cases.alone ? cases.alone(inputs, row) : { inputs: aloneInputs(op, inputs, row), row: 0 };
     if (!part) continue;
     checked++;

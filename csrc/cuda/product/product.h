@@ -22,6 +22,9 @@ struct Product {
   int row_tiles, column_tiles;
   bool bias_bf16, out_bf16, wide_out;
 
+  // A variable index would put the whole struct into local memory.
+  HB_HD const void* weight_of(int expert) const { return expert ? weight[1] : weight[0]; }
+  HB_HD const void* bias_of(int expert) const { return expert ? bias[1] : bias[0]; }
   HB_HD bool swiglu() const { return activation == static_cast<int>(Activation::swiglu); }
 };
 
@@ -159,8 +162,8 @@ HB_DEVICE void finish_tile(const Product& p, const Place& at, const float* sums)
   const int c = static_cast<int>(thread_x()) % groups * 8, column = at.column + c, there = p.columns - column;
   if (there <= 0) return;
   float bias[8], up_bias[8];
-  load_bias(bias, p.bias[at.expert], p.bias_bf16, column, there);
-  if (swiglu) load_bias(up_bias, p.bias[at.expert], p.bias_bf16, p.columns + column, there);
+  load_bias(bias, p.bias_of(at.expert), p.bias_bf16, column, there);
+  if (swiglu) load_bias(up_bias, p.bias_of(at.expert), p.bias_bf16, p.columns + column, there);
 
   const int step = Tile::kThreads / groups;
   for (int r = static_cast<int>(thread_x()) / groups; at.row + r < at.end; r += step) {
@@ -217,7 +220,7 @@ HB_KERNEL void HB_BOUNDS(Tile::kThreads, Tile::kBlocks) product_kernel(Product p
   HB_DYN_SMEM(raw);
 
   MatrixSource<W, kThreads> w;
-  w.begin(p.weight[at.expert], at.column, p.k, p.weight_stride);
+  w.begin(p.weight_of(at.expert), at.column, p.k, p.weight_stride);
   HB_UNROLL
   for (int pass = 0; pass < Share<W, kThreads>::kPasses; ++pass) {
     int feature = Share<W, kThreads>::row(pass), first = 0;

@@ -63,6 +63,33 @@ HB_TEST(counters_are_exact) {
   is("ldmatrix_wavefronts unswizzled", counted(check, false, {}, 5).ldmatrix_wavefronts, 8 * 5 * 4 * 6);
 }
 
+/// Lanes read every stride-th piece of 16 bytes; half of them twice as often.
+HB_KERNEL void strided_loads(uint32_t* out, unsigned stride, unsigned times) {
+  HB_DYN_SMEM(raw);
+  for (unsigned i = lane(); i < 256; i += 32) store16(raw + 16 * i, Vec16{{i, i, i, i}});
+  sync_warp(kAllLanes);
+  uint32_t sum = 0;
+  for (unsigned i = 0; i < (lane() < 16 ? times : 2 * times); ++i)
+    sum += load16(raw + 16 * ((lane() * stride + i) % 256)).word[0];
+  out[thread_x()] = sum;
+}
+
+HB_TEST(counters_of_banks) {
+  Array<uint32_t> out(32);
+  for (uint64_t seed = 0; seed < 3; ++seed)
+    for (unsigned stride : {0u, 1u, 2u, 8u}) {
+      simt::Options o;
+      o.seed = seed;
+      (void)simt::take_counters();
+      check.ran(launch(&o, strided_loads, {1}, {32}, 4096, out.device(), stride, 3u));
+      const uint64_t got = simt::take_counters().shared_wavefronts;
+      // Eight stores of four quarters; three loads by four quarters and three by two.
+      const uint64_t want = 8 * 4 + (3 * 4 + 3 * 2) * (stride == 0 ? 1 : stride);
+      check.that(got == want, "stride %u: %llu turns, not %llu", stride, static_cast<unsigned long long>(got),
+                 static_cast<unsigned long long>(want));
+    }
+}
+
 HB_TEST(counters_are_deterministic) {
   const simt::Counters first = counted(check, true, {}, 300);
   for (uint64_t seed = 0; seed < 4; ++seed)
