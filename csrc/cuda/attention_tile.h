@@ -44,8 +44,8 @@ struct TileSums {
 /// Raw scores of 16 rows `q` [16, kColumns] against keys that lie transposed, [kColumns, 64], or row by row,
 /// [64, kColumns]. Only the first `keys` are looked at.
 template <int kColumns, bool kTransposed>
-HB_DEVICE void tile_scores(float (&scores)[8][4], const uint16_t* q, const uint16_t* k, int keys) {
-  const int row = static_cast<int>(lane()) % 16, half = static_cast<int>(lane()) / 16;
+HB_DEVICE void tile_scores(float (&scores)[8][4], const uint16_t* q, const uint16_t* k, int keys, int lane) {
+  const int row = lane % 16, half = lane / 16;
   HB_UNROLL
   for (int i = 0; i < 8; ++i) {
     HB_UNROLL
@@ -117,8 +117,8 @@ HB_DEVICE void tile_weights(float (&scores)[8][4], TileSums<kColumns>& sums, con
 /// lie zeros. kSome: rows that see none of these keys keep their sums, whatever the values are.
 template <int kColumns, bool kSome>
 HB_DEVICE void tile_values(const float (&weights)[8][4], TileSums<kColumns>& sums, const uint16_t* v, int keys,
-                           const int (&limit)[2]) {
-  const int row = static_cast<int>(lane()) % 16, half = static_cast<int>(lane()) / 16;
+                           const int (&limit)[2], int lane) {
+  const int row = lane % 16, half = lane / 16;
   HB_UNROLL
   for (int step = 0; step < 4; ++step) {
     if (16 * step >= keys) continue;
@@ -157,22 +157,36 @@ HB_DEVICE void finish_sums(TileSums<kColumns>& sums) {
   }
 }
 
-/// Adds the sums of the next span to those of the spans before.
-template <int kColumns>
-HB_DEVICE void fold_sums(TileSums<kColumns>& before, const TileSums<kColumns>& next, float scale_log2) {
-  HB_UNROLL
-  for (int r = 0; r < 2; ++r) {
-    const Fold f = fold_spans(before.largest[r], next.largest[r], scale_log2);
-    before.largest[r] = f.largest;
-    before.sum[r] = fma_rn(next.sum[r], f.next, mul_rn(before.sum[r], f.old));
+/// Sums of the spans so far: too many registers beside those of the next span, so each lane keeps its own in shared
+/// memory while that is made, `kStride` floats apart.
+template <int kColumns, int kStride>
+struct FoldedSums {
+  static constexpr int kFloats = kColumns / 2 + 4;  ///< of a lane
+  float* of_lane;
+
+  /// Adds the sums of span `span` of `spans`, which are then those of all spans so far.
+  HB_DEVICE void add(TileSums<kColumns>& next, int span, int spans, float scale_log2) {
     HB_UNROLL
-    for (int i = 0; i < kColumns / 8; ++i) {
+    for (int r = 0; r < 2; ++r) {
+      float* const largest = of_lane + (kColumns / 2 + r) * kStride;
+      float* const sum = of_lane + (kColumns / 2 + 2 + r) * kStride;
+      const bool first = span == 0, last = span + 1 == spans;
+      const Fold f = fold_spans(first ? -kInfinity : *largest, next.largest[r], scale_log2);
+      next.largest[r] = f.largest;
+      next.sum[r] = fma_rn(next.sum[r], f.next, mul_rn(first ? 0.0f : *sum, f.old));
+      if (!last) *largest = next.largest[r], *sum = next.sum[r];
       HB_UNROLL
-      for (int j = 2 * r; j < 2 * r + 2; ++j)
-        before.out[i][j] = fma_rn(next.out[i][j], f.next, mul_rn(before.out[i][j], f.old));
+      for (int i = 0; i < kColumns / 8; ++i) {
+        HB_UNROLL
+        for (int j = 2 * r; j < 2 * r + 2; ++j) {
+          float* const out = of_lane + (4 * i + j) * kStride;
+          next.out[i][j] = fma_rn(next.out[i][j], f.next, mul_rn(first ? 0.0f : *out, f.old));
+          if (!last) *out = next.out[i][j];
+        }
+      }
     }
   }
-}
+};
 
 /// Is one of the eight bf16 numbers of a part infinite or no number?
 HB_DEVICE bool not_finite(const Vec16& part) {

@@ -73,12 +73,12 @@ HB_KERNEL void HB_BOUNDS(kThreads, 2) dense_mma_kernel(Args a) {
       const int limits[2] = {mine >= first && mine < next ? count : 0,
                              mine + 8 >= first && mine + 8 < next ? count : 0};
       float scores[8][4];
-      tile_scores<kColumns, false>(scores, q, smem.k[stage], count);
+      tile_scores<kColumns, false>(scores, q, smem.k[stage], count, static_cast<int>(lane()));
       tile_weights(scores, sums, limits, a.scale_log2);
       if (some) {
-        tile_values<kColumns, true>(scores, sums, smem.v[stage], count, limits);
+        tile_values<kColumns, true>(scores, sums, smem.v[stage], count, limits, static_cast<int>(lane()));
       } else {
-        tile_values<kColumns, false>(scores, sums, smem.v[stage], count, limits);
+        tile_values<kColumns, false>(scores, sums, smem.v[stage], count, limits, static_cast<int>(lane()));
       }
     }
     first = next;

@@ -7,7 +7,7 @@
 // instruction as in plain decoding.
 //
 // Cost on an H100 with 28/4 heads of 128: a block reads 32 KB per tile and multiplies 16 MFLOP, 56 of 64 rows used;
-// 84 KB of shared memory, two blocks per multiprocessor.
+// 84 KB of shared memory, two blocks per multiprocessor; 118 KB and one block where a block takes all spans.
 #include "cuda/attention_tile.h"
 #include "cuda/flags.h"
 #include "cuda/paged_attention.h"
@@ -18,17 +18,29 @@ namespace {
 constexpr int kWarps = 4, kThreads = kWarps * static_cast<int>(kWarpLanes), kMostRows = 64;
 using Args = PagedArgs<uint16_t>;
 
+/// What the rows of a block have in common.
+struct Run {
+  int seq, rows, most, least;
+  int in_place;  ///< tiles from the first on of which all rows see slots in place
+};
+
 template <int kColumns>
 struct alignas(16) Smem {
   uint16_t tile[kWarps][kColumns * kTileRanks];  ///< keys and values of two tiles, or one gathered tile per warp
   uint16_t q[kMostRows * kColumns];
   PagedRow rows[kMostRows];
+  Run run;
   int32_t own[kWarps][kOwnBits];
   uint32_t odd[2];  ///< number of the last tile with values that are not finite, by parity
+
+  /// Beyond it, for blocks that take all spans: sums of the spans so far.
+  using Folded = FoldedSums<kColumns, kThreads>;
+  static constexpr unsigned kFolded = Folded::kFloats * kThreads * sizeof(float);
+  HB_DEVICE Folded folded() { return {reinterpret_cast<float*>(this + 1) + thread_x()}; }
 };
 
-HB_DEVICE int spans_of(const PagedRow& r) {
-  const int tiles = ceil_div(r.ranks, kTileRanks);
+HB_DEVICE int spans_of(int ranks) {
+  const int tiles = ceil_div(ranks, kTileRanks);
   return ceil_div(tiles, span_tiles(tiles));
 }
 
@@ -36,12 +48,6 @@ HB_DEVICE int spans_of(const PagedRow& r) {
 HB_DEVICE bool alike(const PagedRow& a, const PagedRow& b) {
   return a.seq == b.seq && span_tiles(ceil_div(a.ranks, kTileRanks)) == span_tiles(ceil_div(b.ranks, kTileRanks));
 }
-
-/// What the rows of a block have in common.
-struct Run {
-  int seq, rows, most, least;
-  int in_place;  ///< tiles from the first on of which all rows see slots in place
-};
 
 HB_DEVICE Run run_of(const PagedRow* rows, int count) {
   Run run{rows[0].seq, 1, rows[0].ranks, rows[0].ranks, 1 << 30};
@@ -66,9 +72,8 @@ struct Shares {
 /// Queues the copy of one page: keys [kColumns, 64] and values [64, kColumns], zeros beyond d columns and `seen`
 /// values.
 template <int kColumns>
-HB_DEVICE void load_page(const Args& a, uint16_t* k, uint16_t* v, int64_t page, int seen) {
+HB_DEVICE void load_page(const Args& a, uint16_t* k, uint16_t* v, int64_t page, int seen, int thread) {
   using S = Shares<kColumns>;
-  const int thread = static_cast<int>(thread_x());
   {
     constexpr int kRows = kThreads / 8;
     const int column = thread / 8, part = thread % 8;
@@ -93,9 +98,8 @@ HB_DEVICE void load_page(const Args& a, uint16_t* k, uint16_t* v, int64_t page, 
 
 /// Has this thread copied values that are not finite?
 template <int kColumns>
-HB_DEVICE bool odd_values(const uint16_t* v) {
+HB_DEVICE bool odd_values(const uint16_t* v, int thread) {
   using S = Shares<kColumns>;
-  const int thread = static_cast<int>(thread_x());
   const uint16_t* from = v + part_at<kColumns>(thread / S::kParts, thread % S::kParts);
   bool odd = false;
   HB_ROLLED
@@ -106,10 +110,10 @@ HB_DEVICE bool odd_values(const uint16_t* v) {
 /// Keys of ranks `base` .. base + seen - 1 of a row, by one warp, transposed as in a page.
 template <int kColumns>
 HB_DEVICE void gather_keys(const Args& a, const PagedRow& r, const int32_t (&own)[kOwnBits], int group, int base,
-                           int seen, uint16_t* to) {
+                           int seen, int lane, uint16_t* to) {
   const int64_t size = int64_t{a.d} * kTileRanks;  // elements of one head of one page
   HB_ROLLED
-  for (int i = static_cast<int>(lane()); i < kColumns * 8; i += static_cast<int>(kWarpLanes)) {
+  for (int i = lane; i < kColumns * 8; i += static_cast<int>(kWarpLanes)) {
     const int column = i / 8, part = i % 8, rank = base + 8 * part;
     uint16_t* const at = to + part_at<kTileRanks>(column, part);
     if (column >= a.d) {
@@ -139,9 +143,9 @@ HB_DEVICE void gather_keys(const Args& a, const PagedRow& r, const int32_t (&own
 /// The same ranks' values, [64, kColumns], zeros beyond them.
 template <int kColumns>
 HB_DEVICE void gather_values(const Args& a, const PagedRow& r, const int32_t (&own)[kOwnBits], int group, int base,
-                             int seen, uint16_t* to) {
+                             int seen, int lane, uint16_t* to) {
   HB_ROLLED
-  for (int i = static_cast<int>(lane()); i < kColumns * 8; i += static_cast<int>(kWarpLanes)) {
+  for (int i = lane; i < kColumns * 8; i += static_cast<int>(kWarpLanes)) {
     const int rank = i / (kColumns / 8), part = i % (kColumns / 8);
     const bool there = rank < seen && 8 * part < a.d;
     int64_t from = 0;
@@ -154,10 +158,11 @@ HB_DEVICE void gather_values(const Args& a, const PagedRow& r, const int32_t (&o
   }
 }
 
-/// A lane's two rows: which of the run each is, -1 for none, which head, and what it sees.
+/// A lane's two rows: which of the run each is, -1 for none, and what it sees.
 struct Mine {
-  int row[2], head[2], ranks[2], spans[2];
+  int row[2], ranks[2];
 };
+HB_DEVICE int place_of(int r) { return static_cast<int>(lane()) / 4 + 8 * r; }
 
 /// What the warps of a block are at.
 struct Place {
@@ -169,9 +174,10 @@ HB_DEVICE void write_out(const Args& a, const Place& at, const Mine& mine, const
   const int column = 2 * (static_cast<int>(lane()) % 4);
   HB_UNROLL
   for (int r = 0; r < 2; ++r) {
-    if (mine.row[r] < 0 || (!all && mine.spans[r] > 1)) continue;
+    if (mine.row[r] < 0 || (!all && spans_of(mine.ranks[r]) > 1)) continue;
     const float inverse = inverse_of(sums.sum[r]);
-    uint16_t* out = a.out + (int64_t{at.first + mine.row[r]} * a.h + at.first_head + mine.head[r]) * a.d + column;
+    uint16_t* out =
+        a.out + (int64_t{at.first + mine.row[r]} * a.h + at.first_head + place_of(r) % a.unit_heads) * a.d + column;
     HB_UNROLL
     for (int i = 0; i < kColumns / 8; ++i)
       if (8 * i < a.d)
@@ -186,8 +192,11 @@ HB_DEVICE void write_span(const Args& a, const Place& at, const Mine& mine, cons
   const int column = 2 * (static_cast<int>(lane()) % 4);
   HB_UNROLL
   for (int r = 0; r < 2; ++r) {
-    if (mine.row[r] < 0 || mine.spans[r] < 2 || span >= mine.spans[r]) continue;
-    const int64_t place = (int64_t{at.first + mine.row[r]} * a.h + at.first_head + mine.head[r]) * a.spans + span;
+    if (mine.row[r] < 0) continue;
+    const int spans = spans_of(mine.ranks[r]);
+    if (spans < 2 || span >= spans) continue;
+    const int64_t place =
+        (int64_t{at.first + mine.row[r]} * a.h + at.first_head + place_of(r) % a.unit_heads) * a.spans + span;
     if (column == 0) a.moments[2 * place] = sums.largest[r], a.moments[2 * place + 1] = sums.sum[r];
     float* out = a.partial + place * a.d + column;
     HB_UNROLL
@@ -214,7 +223,8 @@ HB_DEVICE void load_queries(const Args& a, const Place& at, const Run& run, uint
 template <int kColumns>
 HB_DEVICE void attend_gathered(const Args& a, const Place& at, const Run& run, const Mine& mine, Smem<kColumns>& smem,
                                int tile, int last, TileSums<kColumns>& sums) {
-  const int own_warp = static_cast<int>(warp());
+  // Addresses are made here and not before the tiles in place, whose registers they would take.
+  const int own_warp = opaque(static_cast<int>(warp())), own_lane = opaque(static_cast<int>(lane()));
   const uint16_t* const q = smem.q + own_warp * 16 * kColumns;
   uint16_t* const gathered = smem.tile[own_warp];
   int32_t (&own)[kOwnBits] = smem.own[own_warp];
@@ -226,20 +236,20 @@ HB_DEVICE void attend_gathered(const Args& a, const Place& at, const Run& run, c
       const PagedRow& r = smem.rows[row];
       const int base = tile * kTileRanks, seen = r.ranks - base < kTileRanks ? r.ranks - base : kTileRanks;
       if (seen <= 0) continue;
-      if (r.masked) list_own(r, own, static_cast<int>(lane()), static_cast<int>(kWarpLanes));
+      if (r.masked) list_own(r, own, own_lane, static_cast<int>(kWarpLanes));
       sync_warp(kAllLanes);
-      gather_keys<kColumns>(a, r, own, at.group, base, seen, gathered);
+      gather_keys<kColumns>(a, r, own, at.group, base, seen, own_lane, gathered);
       cp_async_wait_all();
       sync_warp(kAllLanes);
       const int limits[2] = {mine.row[0] == row ? seen : 0, mine.row[1] == row ? seen : 0};
       float scores[8][4];
-      tile_scores<kColumns, true>(scores, q, gathered, seen);
+      tile_scores<kColumns, true>(scores, q, gathered, seen, own_lane);
       sync_warp(kAllLanes);
-      gather_values<kColumns>(a, r, own, at.group, base, seen, gathered);
+      gather_values<kColumns>(a, r, own, at.group, base, seen, own_lane, gathered);
       tile_weights(scores, sums, limits, a.scale_log2);
       cp_async_wait_all();
       sync_warp(kAllLanes);
-      tile_values<kColumns, true>(scores, sums, gathered, seen, limits);
+      tile_values<kColumns, true>(scores, sums, gathered, seen, limits, own_lane);
       sync_warp(kAllLanes);
     }
   }
@@ -252,10 +262,11 @@ HB_DEVICE void attend_tiles(const Args& a, const Place& at, const Run& run, cons
                             int tile, int last, uint32_t& visit, TileSums<kColumns>& sums) {
   const int own_warp = static_cast<int>(warp()), in_place = run.in_place < last ? run.in_place : last;
   const uint16_t* const q = smem.q + own_warp * 16 * kColumns;
+  const int own_lane = opaque(static_cast<int>(lane())), thread = opaque(static_cast<int>(thread_x()));
   int stage = 0;
   auto load = [&](int which, int t) {
     const int64_t page = int64_t{page_of(a, run.seq, t * kTileRanks)} * a.groups + at.group;
-    load_page<kColumns>(a, smem.tile[2 * which], smem.tile[2 * which + 1], page, run.most - t * kTileRanks);
+    load_page<kColumns>(a, smem.tile[2 * which], smem.tile[2 * which + 1], page, run.most - t * kTileRanks, thread);
   };
   sync_block();
   if (tile < in_place) load(0, tile);
@@ -268,16 +279,16 @@ HB_DEVICE void attend_tiles(const Args& a, const Place& at, const Run& run, cons
     // it.
     const bool mixed = run.least < base + seen;
     ++visit;
-    if (mixed && odd_values<kColumns>(v)) atomic_exchange(&smem.odd[visit % 2], visit);
+    if (mixed && odd_values<kColumns>(v, thread)) atomic_exchange(&smem.odd[visit % 2], visit);
     sync_block();
     if (mixed && smem.odd[visit % 2] == visit) break;
     if (tile + 1 < in_place) load(stage ^ 1, tile + 1);
     if (own_warp * at.per_warp < run.rows) {
       const int limits[2] = {mine.ranks[0] - base, mine.ranks[1] - base};
       float scores[8][4];
-      tile_scores<kColumns, true>(scores, q, k, seen);
+      tile_scores<kColumns, true>(scores, q, k, seen, own_lane);
       tile_weights(scores, sums, limits, a.scale_log2);
-      tile_values<kColumns, false>(scores, sums, v, seen, limits);
+      tile_values<kColumns, false>(scores, sums, v, seen, limits, own_lane);
     }
     stage ^= 1;
   }
@@ -321,7 +332,10 @@ HB_KERNEL void HB_BOUNDS(kThreads, 2) paged_mma_kernel(Args a, int step) {
       if (block_y() == 0 && block_z() == 0 && clamped_row(a, at.first + thread)) raise<kFlagIndexClamped>(a.flags);
     }
     sync_block();
-    const Run run = run_of(smem.rows, limit - at.first);
+    // In shared memory, for registers are dear: nothing that the whole block has in common stays in them.
+    if (thread == 0) smem.run = run_of(smem.rows, limit - at.first);
+    sync_block();
+    const Run& run = smem.run;
     const int tiles = ceil_div(run.most, kTileRanks), per_span = span_tiles(tiles), spans = ceil_div(tiles, per_span);
     const int only = static_cast<int>(block_z());
     if (kApart && only > 0 && only >= spans) return;
@@ -329,35 +343,31 @@ HB_KERNEL void HB_BOUNDS(kThreads, 2) paged_mma_kernel(Args a, int step) {
     Mine mine;
     HB_UNROLL
     for (int r = 0; r < 2; ++r) {
-      const int place = static_cast<int>(lane()) / 4 + 8 * r;
-      const int row = static_cast<int>(warp()) * at.per_warp + place / a.unit_heads;
-      mine.head[r] = place % a.unit_heads;
-      const bool there = place < at.per_warp * a.unit_heads && mine.head[r] < at.heads && row < run.rows;
+      const int place = place_of(r), row = static_cast<int>(warp()) * at.per_warp + place / a.unit_heads;
+      const bool there = place < at.per_warp * a.unit_heads && place % a.unit_heads < at.heads && row < run.rows;
       mine.row[r] = there ? row : -1;
       mine.ranks[r] = there ? smem.rows[row].ranks : 0;
-      mine.spans[r] = there ? spans_of(smem.rows[row]) : 0;
     }
     load_queries<kColumns>(a, at, run, smem.q);
 
-    TileSums<kColumns> fold, sums;
+    TileSums<kColumns> sums;
+    auto folded = smem.folded();
     if constexpr (kApart) {
       sums.clear();
       const int last = (only + 1) * per_span < tiles ? (only + 1) * per_span : tiles;
       attend_tiles(a, at, run, mine, smem, only * per_span, last, visit, sums);
       write_span(a, at, mine, sums, only);
-      fold.clear();
-      fold_sums(fold, sums, a.scale_log2);
-      if (only == 0) write_out(a, at, mine, fold, false);
+      folded.add(sums, 0, 1, a.scale_log2);
+      if (only == 0) write_out(a, at, mine, sums, false);
     } else {
-      fold.clear();
       HB_ROLLED
-      for (int span = 0; span < spans; ++span) {
+      for (int span = 0; span == 0 || span < spans; ++span) {
         sums.clear();
         const int last = (span + 1) * per_span < tiles ? (span + 1) * per_span : tiles;
         attend_tiles(a, at, run, mine, smem, span * per_span, last, visit, sums);
-        fold_sums(fold, sums, a.scale_log2);
+        folded.add(sums, span, spans > 0 ? spans : 1, a.scale_log2);
       }
-      write_out(a, at, mine, fold, true);
+      write_out(a, at, mine, sums, true);
     }
     cp_async_wait_all();
     at.first += run.rows;
@@ -371,7 +381,7 @@ Status launch_columns(Stream stream, const Args& a) {
   const Extent grid = {static_cast<unsigned>(ceil_div(a.n, step)), static_cast<unsigned>(a.groups * a.units),
                        apart ? static_cast<unsigned>(a.spans) : 1};
   return launch(stream, apart ? paged_mma_kernel<kColumns, true> : paged_mma_kernel<kColumns, false>, grid, {kThreads},
-                sizeof(Smem<kColumns>), a, step);
+                sizeof(Smem<kColumns>) + (apart ? 0 : Smem<kColumns>::kFolded), a, step);
 }
 
 }  // namespace

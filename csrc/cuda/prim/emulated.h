@@ -40,6 +40,7 @@ inline unsigned blocks_z() { return simt::self().grid_dim.z; }
 inline unsigned linear_thread() { return simt::self().linear; }
 
 // --- Bits ---
+HB_DEVICE int opaque(int v) { return v; }
 inline float as_f32(uint32_t v) { return std::bit_cast<float>(v); }
 inline uint32_t as_u32(float v) { return std::bit_cast<uint32_t>(v); }
 inline int popcount(uint32_t v) { return std::popcount(v); }

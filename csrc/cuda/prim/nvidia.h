@@ -30,6 +30,11 @@ HB_DEVICE unsigned blocks_z() { return gridDim.z; }
 HB_DEVICE unsigned linear_thread() { return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z); }
 
 // --- Bits ---
+/// v, of which the compiler knows nothing: what is made of it stays where it is, and takes no registers elsewhere.
+HB_DEVICE int opaque(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
 HB_DEVICE float as_f32(uint32_t v) { return __uint_as_float(v); }
 HB_DEVICE uint32_t as_u32(float v) { return __float_as_uint(v); }
 HB_DEVICE int popcount(uint32_t v) { return __popc(v); }
