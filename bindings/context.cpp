@@ -381,6 +381,11 @@ Napi::Value ContextObject::Counters(const Napi::CallbackInfo& info) {
     o.Set("copies", static_cast<double>(d.copies));
     o.Set("fences", static_cast<double>(d.fences));
     o.Set("synchronising", static_cast<double>(d.synchronising));
+    if (d.kernel_names) {
+      Napi::Object kernels = Napi::Object::New(info.Env());
+      for (int i = 0; d.kernel_names[i]; ++i) kernels.Set(d.kernel_names[i], static_cast<double>(d.kernels[i]));
+      o.Set("kernels", kernels);
+    }
   } else {
     for (const char* name : {"hostBytes", "launches", "graphLaunches", "copies", "fences", "synchronising"})
       o.Set(name, 0);

@@ -32,6 +32,7 @@ struct PagedArgs {
   T* out;
   float* partial;  ///< [n, h, spans, d], null when every block takes all spans of its rows
   float* moments;  ///< [n, h, spans, 2]: largest raw score and sum of weights of a span
+  float* folded;   ///< of each block that takes all of several spans: the sums so far
   uint32_t* flags;
   int n, h, d, groups, pages, batch, table;
   int spans;         ///< that a row has at most

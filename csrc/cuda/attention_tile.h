@@ -157,11 +157,10 @@ HB_DEVICE void finish_sums(TileSums<kColumns>& sums) {
   }
 }
 
-/// Sums of the spans so far: too many registers beside those of the next span, so each lane keeps its own in shared
-/// memory while that is made, `kStride` floats apart.
+/// Sums of the spans so far: too many registers beside those of the next span, so each lane keeps its own in memory
+/// while that is made, `kStride` floats apart, kColumns / 2 + 4 of them. Rows of one span leave it untouched.
 template <int kColumns, int kStride>
 struct FoldedSums {
-  static constexpr int kFloats = kColumns / 2 + 4;  ///< of a lane
   float* of_lane;
 
   /// Adds the sums of span `span` of `spans`, which are then those of all spans so far.

@@ -233,7 +233,10 @@ bool spans_apart(const PagedAttention& a) {
 }  // namespace
 
 size_t paged_attention_workspace(const PagedAttention& a, int) {
-  if (!spans_apart(a)) return 0;
+  if (!spans_apart(a)) {
+    if (most_spans(a) < 2 || !on_tensor_cores(a)) return 0;
+    return static_cast<size_t>(whole_blocks(a) * folded_floats(mma_columns(static_cast<int>(a.q.dims[2])))) * 4;
+  }
   return static_cast<size_t>(a.q.dims[0] * a.q.dims[1] * most_spans(a)) * (static_cast<size_t>(a.q.dims[2]) + 2) * 4;
 }
 
@@ -265,6 +268,8 @@ Status paged_attention_cuda(const OpContext& cx, const PagedAttention& a) {
     if (apart) {
       args.partial = static_cast<float*>(cx.scratch);
       args.moments = args.partial + n * h * args.spans * d;
+    } else {
+      args.folded = static_cast<float*>(cx.scratch);
     }
     const Stream stream = device(cx).stream;
     const unsigned depth = apart ? static_cast<unsigned>(args.spans) : 1;

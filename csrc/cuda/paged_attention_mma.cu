@@ -7,7 +7,7 @@
 // instruction as in plain decoding.
 //
 // Cost on an H100 with 28/4 heads of 128: a block reads 32 KB per tile and multiplies 16 MFLOP, 56 of 64 rows used;
-// 84 KB of shared memory, two blocks per multiprocessor; 118 KB and one block where a block takes all spans.
+// 84 KB of shared memory, two blocks per multiprocessor.
 #include "cuda/attention_tile.h"
 #include "cuda/flags.h"
 #include "cuda/paged_attention.h"
@@ -15,7 +15,7 @@
 namespace hb::cuda {
 namespace {
 
-constexpr int kWarps = 4, kThreads = kWarps * static_cast<int>(kWarpLanes), kMostRows = 64;
+constexpr int kThreads = kMmaThreads, kWarps = kThreads / static_cast<int>(kWarpLanes), kMostRows = 64;
 using Args = PagedArgs<uint16_t>;
 
 /// What the rows of a block have in common.
@@ -32,11 +32,6 @@ struct alignas(16) Smem {
   Run run;
   int32_t own[kWarps][kOwnBits];
   uint32_t odd[2];  ///< number of the last tile with values that are not finite, by parity
-
-  /// Beyond it, for blocks that take all spans: sums of the spans so far.
-  using Folded = FoldedSums<kColumns, kThreads>;
-  static constexpr unsigned kFolded = Folded::kFloats * kThreads * sizeof(float);
-  HB_DEVICE Folded folded() { return {reinterpret_cast<float*>(this + 1) + thread_x()}; }
 };
 
 HB_DEVICE int spans_of(int ranks) {
@@ -351,7 +346,8 @@ HB_KERNEL void HB_BOUNDS(kThreads, 2) paged_mma_kernel(Args a, int step) {
     load_queries<kColumns>(a, at, run, smem.q);
 
     TileSums<kColumns> sums;
-    auto folded = smem.folded();
+    const int64_t block = int64_t{block_x()} * blocks_y() + block_y();
+    FoldedSums<kColumns, kThreads> folded{kApart ? nullptr : a.folded + block * folded_floats(kColumns) + thread};
     if constexpr (kApart) {
       sums.clear();
       const int last = (only + 1) * per_span < tiles ? (only + 1) * per_span : tiles;
@@ -381,15 +377,16 @@ Status launch_columns(Stream stream, const Args& a) {
   const Extent grid = {static_cast<unsigned>(ceil_div(a.n, step)), static_cast<unsigned>(a.groups * a.units),
                        apart ? static_cast<unsigned>(a.spans) : 1};
   return launch(stream, apart ? paged_mma_kernel<kColumns, true> : paged_mma_kernel<kColumns, false>, grid, {kThreads},
-                sizeof(Smem<kColumns>) + (apart ? 0 : Smem<kColumns>::kFolded), a, step);
+                sizeof(Smem<kColumns>), a, step);
 }
 
 }  // namespace
 
 Status launch_paged_mma(Stream stream, const Args& a) {
-  return a.d <= 32   ? launch_columns<32>(stream, a)
-         : a.d <= 64 ? launch_columns<64>(stream, a)
-                     : launch_columns<128>(stream, a);
+  const int columns = mma_columns(a.d);
+  return columns == 32   ? launch_columns<32>(stream, a)
+         : columns == 64 ? launch_columns<64>(stream, a)
+                         : launch_columns<kMostMmaColumns>(stream, a);
 }
 
 }  // namespace hb::cuda

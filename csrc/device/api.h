@@ -9,7 +9,7 @@
 
 namespace hb {
 
-inline constexpr uint32_t kDeviceAbi = 1;
+inline constexpr uint32_t kDeviceAbi = 2;
 inline constexpr const char* kDeviceEntry = "hyper_bagel_device";
 
 /// A number that differs when the list of ops, their argument structs or the error codes do: arguments cross the border
@@ -62,9 +62,14 @@ struct DeviceOptions {
   int32_t fails_at;  ///< simt: the work of this number, counted from 1, fails; 0: none does
 };
 
+inline constexpr int kMostKernelCounters = 16;
+
 /// What a device did so far. A call that synchronises makes a host thread wait for the device.
 struct DeviceCounters {
   int64_t launches, graph_launches, copies, fences, synchronising;
+  /// simt: what kernels did, of all its devices together; their names, null at the end. cuda: null.
+  const char* const* kernel_names;
+  int64_t kernels[kMostKernelCounters];
 };
 
 /// Handles are made and given back by the library. Functions that may fail return false and fill the failure. Those

@@ -192,8 +192,13 @@ void set_ring(void* device, void* state, uint32_t* flags) {
 
 void read_counters(void* device, DeviceCounters* counters) {
   const cuda::Door door = cuda::door();
-  *counters = {static_cast<int64_t>(door.launches), of(device).graph_launches, of(device).copies, of(device).fences,
-               static_cast<int64_t>(door.waits)};
+  *counters = {static_cast<int64_t>(door.launches),
+               of(device).graph_launches,
+               of(device).copies,
+               of(device).fences,
+               static_cast<int64_t>(door.waits),
+               nullptr,
+               {}};
 }
 
 const DeviceApi kApi = {

@@ -1,6 +1,7 @@
 // hyper_bagel_simt.so: the kernels on the emulator, for tests. A card in every respect but speed: work is queued, done
 // later than the call returns, and programs are graphs.
 #include <cstdlib>
+#include <iterator>
 
 #include "device/library.h"
 #include "simt/heap.h"
@@ -77,6 +78,25 @@ bool wait(void* device, void* fence, DeviceFailure* failure) {
   return !of(device).stream.dropped() || fail(failure, Code::CANCELLED, "the work was cancelled");
 }
 
+constexpr const char* kKernelNames[] = {
+#define HB_COUNTER(name) #name,
+    HB_SIMT_COUNTERS(HB_COUNTER)
+#undef HB_COUNTER
+        nullptr};
+
+void read_counters(void* device, DeviceCounters* counters) {
+  const cuda::Door door = cuda::door();
+  const Simt& simt = of(device);
+  *counters = {static_cast<int64_t>(door.launches), simt.graph_launches, simt.copies, simt.fences,
+               static_cast<int64_t>(door.waits),    kKernelNames,        {}};
+  const simt::Counters kernels = simt::counters();
+  int i = 0;
+  static_assert(std::size(kKernelNames) <= kMostKernelCounters);
+#define HB_COUNTER(name) counters->kernels[i++] = static_cast<int64_t>(kernels.name);
+  HB_SIMT_COUNTERS(HB_COUNTER)
+#undef HB_COUNTER
+}
+
 const DeviceApi kApi = {
     .abi = kDeviceAbi,
     .bytes = sizeof(DeviceApi),
@@ -137,12 +157,7 @@ const DeviceApi kApi = {
           of(device).device.ring = static_cast<RingState*>(state);
           of(device).device.flags = flags;
         },
-    .counters =
-        [](void* device, DeviceCounters* counters) {
-          const cuda::Door door = cuda::door();
-          *counters = {static_cast<int64_t>(door.launches), of(device).graph_launches, of(device).copies,
-                       of(device).fences, static_cast<int64_t>(door.waits)};
-        },
+    .counters = read_counters,
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "simt/block.h"
@@ -140,11 +141,14 @@ std::string launch(const Launch& l, void (*body)(void*), void* context, const Op
   return grid.error;
 }
 
+Counters counters() {
+  const std::lock_guard lock(g_counters_mutex);
+  return g_counters;
+}
+
 Counters take_counters() {
   const std::lock_guard lock(g_counters_mutex);
-  const Counters taken = g_counters;
-  g_counters = {};
-  return taken;
+  return std::exchange(g_counters, {});
 }
 
 }  // namespace hb::simt

@@ -34,7 +34,8 @@ struct Launch {
 /// Runs `body(context)` once per thread of the grid. Returns the empty text, or what went wrong.
 std::string launch(const Launch& launch, void (*body)(void*), void* context, const Options& options);
 
-/// Sums of all launches since the last call; call it when no launch runs.
+/// Sums of all launches that are done, and those since the last take.
+Counters counters();
 Counters take_counters();
 
 }  // namespace hb::simt

@@ -203,6 +203,8 @@ export interface Counters {
   fences: number;
   /** Calls that made a host thread wait for the device. */
   synchronising: number;
+  /** Of simt: what kernels did, such as matrix instructions and bytes by each way of copying. See csrc/simt/counters.h. */
+  kernels?: Record<string, number>;
 }
 
 export interface NativeContext {

@@ -147,6 +147,15 @@ export const cases: OpCases = {
     one('fork that shares a page', 'small', { rows: [...causal(0, 90, 2), ...causal(1, 100, 3)], forked: 1 }),
     one('heads of 128', 'small', { rows: causal(0, 60, 9), h: 14, g: 2, d: 128, dtype: 'bf16' }),
     one('64 rows', 'small', { rows: full(0, 100, 64), h: 8, g: 2, d: 48, width: 4 }),
+    // so many heads that on a card a block takes all spans of its rows
+    one('72 heads of 128, three spans', 'edge', {
+      rows: causal(0, 297, 3),
+      h: 72,
+      g: 72,
+      d: 128,
+      dtype: 'bf16',
+      width: 5,
+    }),
     one('no context', 'edge', { rows: [{ seq: 0, visible: 0 }] }),
     one('no context beside some', 'edge', {
       rows: [{ seq: 1, visible: 0 }, ...causal(0, 3, 2), { seq: 0, visible: 0 }],

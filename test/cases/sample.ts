@@ -52,6 +52,9 @@ export const cases: OpCases = {
       [0.1, 0.5, 0.7, 1, 1.3, 2].map((temperature) => ({ temperature })),
       spread(3),
     ),
+    one('64 rows', 'edge', 301, [{ temperature: 0.8 }, { topK: 20 }, { topP: 0.7 }], spread(3), {
+      seq: Array.from({ length: 64 }, (_, i) => i % 3),
+    }),
     one(
       'top_k',
       'small',
