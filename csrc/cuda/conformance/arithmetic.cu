@@ -19,6 +19,7 @@ HB_KERNEL void count_bits(const uint64_t* in, int32_t* out) {
   out[2 * n + t] = leading_zeros(v), out[3 * n + t] = leading_zeros(w);
   out[4 * n + t] = first_set(v), out[5 * n + t] = first_set(w);
   out[6 * n + t] = static_cast<int32_t>(multiply_high(w, static_cast<uint32_t>(v >> 32)));
+  out[7 * n + t] = opaque(static_cast<int32_t>(w));
 }
 
 HB_TEST(bits) {
@@ -26,9 +27,9 @@ HB_TEST(bits) {
   std::vector<uint64_t> in(kThreads);
   for (size_t i = 0; i < kThreads; ++i) in[i] = i == 0 ? 0 : r.bits() >> r.below(64) << r.below(40);
   const Array<uint64_t> from(in);
-  Array<int32_t> out(7 * kThreads);
+  Array<int32_t> out(8 * kThreads);
   check.ran(launch(check.stream(), count_bits, {1}, {kThreads}, 0, from.device(), out.device()));
-  std::vector<int32_t> want(7 * kThreads);
+  std::vector<int32_t> want(8 * kThreads);
   for (size_t t = 0; t < kThreads; ++t) {
     int ones[2] = {}, zeros[2] = {64, 32}, first[2] = {};
     for (int b = 63; b >= 0; --b)
@@ -39,9 +40,15 @@ HB_TEST(bits) {
         first[narrow] = b + 1;
       }
     const uint64_t high = (in[t] & 0xffffffffu) * (in[t] >> 32) >> 32;
-    const int32_t list[] = {
-        ones[0], ones[1], zeros[0], zeros[1], first[0], first[1], static_cast<int32_t>(static_cast<uint32_t>(high))};
-    for (size_t i = 0; i < 7; ++i) want[i * kThreads + t] = list[i];
+    const int32_t list[] = {ones[0],
+                            ones[1],
+                            zeros[0],
+                            zeros[1],
+                            first[0],
+                            first[1],
+                            static_cast<int32_t>(static_cast<uint32_t>(high)),
+                            static_cast<int32_t>(static_cast<uint32_t>(in[t]))};
+    for (size_t i = 0; i < 8; ++i) want[i * kThreads + t] = list[i];
   }
   check.equal(out.read(), want, "counts");
 }
