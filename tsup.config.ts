@@ -37,7 +37,12 @@ if (existsSync('bench/run.ts')) {
   configs.push({
     ...common,
     name: 'bench',
-    entry: { run: 'bench/run.ts', compare: 'bench/compare.ts', worker: 'bench/worker/main.ts' },
+    entry: {
+      run: 'bench/run.ts',
+      compare: 'bench/compare.ts',
+      worker: 'bench/worker/main.ts',
+      gpu: 'bench/gpu/run.ts',
+    },
     format: ['esm'],
     outDir: '.cache/bench',
     // CommonJS that looks for optional packages at run time

@@ -49,6 +49,17 @@ export interface Cost {
   bytes: number;
 }
 
+/** What all ops of a profile cost together. */
+export function costOf(events: readonly ProfileEvent[]): Cost {
+  const sum = { flops: 0, bytes: 0 };
+  for (const e of events) {
+    if (e.op === '') continue;
+    sum.flops += e.flops;
+    sum.bytes += e.bytes;
+  }
+  return sum;
+}
+
 /** Work whose flops may run at several rates. */
 export interface Work {
   /** Seconds that the arithmetic alone takes at the rate of its instructions. */

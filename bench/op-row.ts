@@ -25,6 +25,8 @@ export interface OpResult {
   opsPerRun: number;
   runsPerWait: number;
   weights?: Rotation;
+  /** Of the operands. */
+  dtypes: Readonly<Record<string, string>>;
 }
 
 /** Seconds of one program run at least, so that queueing it does not count, and of one wait. */
@@ -173,6 +175,7 @@ export async function measureOp(
       opsPerRun,
       runsPerWait,
       ...(weights ? { weights } : {}),
+      dtypes: Object.fromEntries(Object.entries(prepared.operands).map(([name, { dtype }]) => [name, dtype])),
     };
   } finally {
     prepared.dispose();

@@ -4,7 +4,7 @@ import type { BagelModel } from '../lib/models/bagel/model.js';
 import { type RoundOptions, Rounds } from '../lib/speculative/round.js';
 import { DecodeState } from '../lib/speculative/state.js';
 import { DraftTree, MAX_DRAFTED } from '../lib/speculative/tree.js';
-import { median } from './arithmetic.js';
+import { type Cost, costOf, median } from './arithmetic.js';
 import { filled } from './denoise.js';
 import { GREEDY } from './steps.js';
 
@@ -19,19 +19,32 @@ export interface RoundRow {
   opSeconds: number;
   /** Of the ops' time, in building the tree, verifying it, committing its path and telling the host. */
   bookkeeping: number;
+  /** By the contracts of its ops. */
+  cost: Cost;
+}
+
+export interface RoundCase {
+  /** Tokens before the tree. */
+  context: number;
+  sizes: readonly number[];
 }
 
 /** What a round does besides running the model and choosing tokens. */
 const BOOKKEEPING = new Set(['tree_build', 'tree_verify', 'kv_commit', 'emit']);
-const SIZES = [1, 2, 4, 8, 16, 32, 64, MAX_DRAFTED + 1];
-const CONTEXT = 64;
+const USUAL: RoundCase = { context: 64, sizes: [1, 2, 4, 8, 16, 32, 64, MAX_DRAFTED + 1] };
 const OPTIONS: RoundOptions = { traced: false, penalized: false };
 
-/** The model's own continuation after `CONTEXT` tokens, a token per plain step. */
-async function continuation(model: BagelModel, state: DecodeState, rounds: Rounds, sequence: Sequence) {
+/** The model's own continuation of a sequence, a token per plain step. */
+async function continuation(
+  model: BagelModel,
+  state: DecodeState,
+  rounds: Rounds,
+  sequence: Sequence,
+  length: number,
+): Promise<number[]> {
   const tokens: number[] = [];
   state.start(0, { sequence, first: 1, limit: 2 * MAX_DRAFTED, stop: [], sampling: GREEDY });
-  while (tokens.length < MAX_DRAFTED) {
+  while (tokens.length < length) {
     const results = await rounds.receive(rounds.run(1, OPTIONS));
     for (const { events } of results) tokens.push(...(events[0]?.tokens ?? []));
   }
@@ -58,21 +71,27 @@ function halfRight(right: readonly number[], nodes: number, vocabulary: number):
 }
 
 /** Rounds of each size in turns; medians of `samples`. */
-export async function roundRows(model: BagelModel, samples: number): Promise<RoundRow[]> {
+export async function roundRows(
+  model: BagelModel,
+  samples: number,
+  { context, sizes }: RoundCase = USUAL,
+): Promise<RoundRow[]> {
   const { cx } = model;
   const state = new DecodeState(model, 1);
   const rounds = new Rounds(model, state);
-  const sequence = filled(model, CONTEXT);
+  const sequence = filled(model, context);
   model.reserve(sequence, 2 * MAX_DRAFTED + 8);
   try {
-    const right = await continuation(model, state, rounds, sequence);
-    const measured = SIZES.map((nodes) => ({
+    // every second node of a tree is a right one
+    const right = await continuation(model, state, rounds, sequence, Math.ceil(Math.max(...sizes) / 2) + 1);
+    const measured = sizes.map((nodes) => ({
       nodes,
       tree: nodes > 1 ? halfRight(right, nodes - 1, model.vocabulary) : undefined,
       tokens: 0,
       seconds: [] as number[],
       opSeconds: [] as number[],
       bookkeeping: [] as number[],
+      cost: { flops: 0, bytes: 0 },
     }));
     for (let sample = -2; sample < samples; sample++) {
       for (const row of measured) {
@@ -91,11 +110,13 @@ export async function roundRows(model: BagelModel, samples: number): Promise<Rou
           const time = (list: typeof events) => list.reduce((sum, e) => sum + (e.endNs - e.startNs) / 1e9, 0);
           if (sample < 0) continue;
           row.opSeconds.push(time(events));
+          row.cost = costOf(events);
           row.bookkeeping.push(time(events.filter(({ op }) => BOOKKEEPING.has(op))) / time(events));
         }
       }
     }
-    return measured.map(({ nodes, tokens, seconds, opSeconds, bookkeeping }) => ({
+    return measured.map(({ nodes, tokens, seconds, opSeconds, bookkeeping, cost }) => ({
+      cost,
       nodes,
       tokens,
       seconds: median(seconds),

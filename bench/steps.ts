@@ -34,13 +34,13 @@ export const GREEDY = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPen
 const ROUNDS = 5;
 
 /** `size` sequences that decode together, one row each. */
-function decodeRunner(model: BagelModel, size: number): Runner {
+export function decodeRunner(model: BagelModel, size: number, context = CONTEXT): Runner {
   const decoder = new BatchDecoder(model, size);
-  const sequences = Array.from({ length: size }, () => filled(model, CONTEXT));
+  const sequences = Array.from({ length: size }, () => filled(model, context));
   for (const sequence of sequences) model.reserve(sequence, DECODE_STEPS + 8);
   return {
     steps: DECODE_STEPS,
-    about: `${size === 1 ? '1 row' : `${size} rows of ${size} sequences`}, ${CONTEXT} to ${CONTEXT + DECODE_STEPS} tokens before it`,
+    about: `${size === 1 ? '1 row' : `${size} rows of ${size} sequences`}, ${context} to ${context + DECODE_STEPS} tokens before it`,
     async run() {
       const items = sequences.map((sequence) => ({
         sequence,
@@ -61,7 +61,7 @@ function decodeRunner(model: BagelModel, size: number): Runner {
   };
 }
 
-function decodePicture(model: BagelModel): Runner {
+export function decodePicture(model: BagelModel): Runner {
   const { cx, config } = model;
   const { imageSize } = config;
   const grid = latentGrid(config, { width: imageSize, height: imageSize });
@@ -123,7 +123,7 @@ function floorOfEvents(events: readonly ProfileEvent[], steps: number, bf16: boo
 }
 
 /** The executor's events of one call of the runner. */
-async function profileOf(model: BagelModel, runner: Runner): Promise<ProfileEvent[]> {
+export async function profileOf(model: BagelModel, runner: Runner): Promise<ProfileEvent[]> {
   model.cx.profileStart();
   await runner.run();
   return model.cx.profileStop();

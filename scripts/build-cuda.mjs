@@ -13,6 +13,7 @@ const folder = path.join(root, '.cache', 'cuda');
 const stampFile = path.join(folder, '.stamp');
 const madeFile = path.join(folder, '.made');
 const library = path.join(root, 'build', 'Release', 'hyper_bagel_cuda.so');
+const conformance = path.join(folder, 'cuda_conformance');
 
 function cmake(tool, args, nvcc) {
   const result = spawnSync(tool, args, {
@@ -26,8 +27,11 @@ function cmake(tool, args, nvcc) {
   throw new SetupError('The library for NVIDIA cards could not be built: nvcc or CMake reported the errors above.');
 }
 
-/** Returns the library's path; builds it when it is stale. */
-export function buildCuda({ log = (text) => process.stderr.write(`${text}\n`) } = {}) {
+/**
+ * Returns the paths of the library and of the primitives' tests, which only a checkout has; builds what is stale.
+ * @param tests builds the tests, too
+ */
+export function buildCuda({ log = (text) => process.stderr.write(`${text}\n`), tests = false } = {}) {
   const { version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
   const found = findTools();
   if (found.missing) throw new SetupError(found.missing);
@@ -43,7 +47,9 @@ export function buildCuda({ log = (text) => process.stderr.write(`${text}\n`) } 
     ['CMakeLists.txt', 'csrc/core', 'csrc/ops', 'csrc/cuda', 'csrc/device'],
     JSON.stringify([version, process.env.CXX ?? '', nvcc, architectures, flags, process.arch, root]),
   );
-  if (existsSync(library) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return library;
+  const fresh = existsSync(library) && existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp;
+  // make knows whether the tests are stale
+  if (fresh && !tests) return { library };
   log('building the library for NVIDIA cards ...');
   const start = performance.now();
   // Machine code for the cards that there are, and PTX of the newest for those that come later.
@@ -64,19 +70,20 @@ export function buildCuda({ log = (text) => process.stderr.write(`${text}\n`) } 
   cmake(found.cmake, ['-S', root, '-B', folder, ...settings], nvcc.file);
   writeFileSync(madeFile, made);
   const jobs = Math.max(1, Math.min(8, os.availableParallelism()));
-  cmake(found.cmake, ['--build', folder, '--target', 'hb_device_cuda', '--parallel', String(jobs)], nvcc.file);
+  const targets = ['hb_device_cuda', ...(tests ? ['cuda_conformance'] : [])];
+  cmake(found.cmake, ['--build', folder, '--target', ...targets, '--parallel', String(jobs)], nvcc.file);
   mkdirSync(path.dirname(library), { recursive: true });
   // a process may have the old one open
   copyFileSync(path.join(folder, path.basename(library)), `${library}.new`);
   renameSync(`${library}.new`, library);
   writeFileSync(stampFile, stamp);
   log(`library for NVIDIA cards built in ${((performance.now() - start) / 1000).toFixed(1)} s`);
-  return library;
+  return { library, ...(tests ? { conformance } : {}) };
 }
 
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   try {
-    process.stderr.write(`${buildCuda()}\n`);
+    process.stderr.write(`${buildCuda().library}\n`);
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
     process.stderr.write(`${error.message}\n`);

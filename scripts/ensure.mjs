@@ -57,7 +57,7 @@ function buildTypeScript() {
   const bench = path.join(root, 'bench');
   const benchSources = existsSync(bench) ? readdirSync(bench).filter((name) => name !== 'node_modules') : [];
   if (benchSources.includes('run.ts')) {
-    outputs.push(...['run', 'compare', 'worker'].map((name) => `.cache/bench/${name}.js`));
+    outputs.push(...['run', 'compare', 'worker', 'gpu'].map((name) => `.cache/bench/${name}.js`));
   }
   if (existsSync(path.join(root, 'test', 'hostile', 'worker.ts'))) outputs.push('.cache/hostile/worker.js');
   // the bench times the cases of the tests, and a test starts the fuzzer as a process
@@ -68,6 +68,7 @@ function buildTypeScript() {
     'test/cases',
     'test/hostile',
     'test/kit',
+    'test/model/golden.ts',
     'tsup.config.ts',
     'tsconfig.json',
     'package.json',

@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type FileTensor, readTensors } from '../../lib/io/safetensors.js';
+import { bundledModel } from '../../lib/models/bagel/bagel.js';
+import { packageRoot } from '../../lib/native/load.js';
 
 /** Outputs of the public implementation: see test/golden/README.md. */
-const folder = path.join(import.meta.dirname, '..', 'golden');
+const folder = path.join(packageRoot(), 'test', 'golden');
 
 export const tensors = (name: string): Promise<Map<string, FileTensor>> =>
   readTensors(path.join(folder, `${name}.safetensors`));
@@ -11,9 +13,7 @@ export const tensors = (name: string): Promise<Map<string, FileTensor>> =>
 export const json = <T>(name: string): T => JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8')) as T;
 
 export const modelFolder = (name: 'trained' | 'random-a'): string =>
-  name === 'trained'
-    ? path.join(import.meta.dirname, '..', '..', 'models', 'tiny')
-    : path.join(folder, 'random-a', 'model');
+  name === 'trained' ? bundledModel() : path.join(folder, 'random-a', 'model');
 
 /** The tensor's f32 values. */
 export function floats(file: Map<string, FileTensor>, name: string): Float32Array {
