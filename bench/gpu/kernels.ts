@@ -37,10 +37,7 @@ export const kernels: Step = {
           const [first] = benchCases(cases, true);
           for (const c of where.small ? (first ? [first] : []) : benchCases(cases, false)) {
             const result = await measureOp(cx, cases.op, c, rooflineOf(card), limitsOf(where), ROTATED_FREE);
-            const tensorCores = usesTensorCores(
-              cases.op,
-              c.build(() => 0.5),
-            );
+            const tensorCores = usesTensorCores(cases.op, result.dtypes);
             rows.push(
               rowOf({ kind: 'op', name: cases.op, case: c.name }, result.samples, result.cost, card, tensorCores),
             );

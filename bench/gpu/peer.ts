@@ -20,8 +20,8 @@ export function findTorch(device: 'cuda' | 'simt'): { version: string } | { miss
   return { version };
 }
 
-/** One line of the script's output: what it measured, or why not. */
-type Answer = { name: string; case: string; samples: number[]; about: string } | { skipped: string };
+/** One line of the script's output. */
+type Answer = { name: string; case: string; samples: number[]; about: string };
 
 export const torch: Step = {
   name: 'torch',
@@ -50,13 +50,10 @@ export const torch: Step = {
           const lines = output.split('\n').filter((line) => line.startsWith('{"'));
           const answers = lines.map((line) => JSON.parse(line) as Answer);
           const tail = output.trim().split('\n').slice(-6).join('\n');
+          if (status === 0 && answers.length === 0) return { failures: [], skipped: `it measured nothing: ${tail}` };
           // a peer that fails is no fault of this package
           if (status !== 0) return { failures: [], skipped: `it ended with ${status}: ${tail}` };
-          const rows = answers.flatMap((answer): Row[] =>
-            'skipped' in answer ? [] : [peerRow(answer, found.version)],
-          );
-          const skipped = answers.flatMap((answer) => ('skipped' in answer ? [answer.skipped] : []));
-          return { failures: [], rows, ...(skipped.length > 0 ? { skipped: skipped.join('; ') } : {}) };
+          return { failures: [], rows: answers.map((answer) => peerRow(answer, found.version)) };
         },
       }),
     );
@@ -64,7 +61,7 @@ export const torch: Step = {
   },
 };
 
-function peerRow(answer: Exclude<Answer, { skipped: string }>, version: string): Row {
+function peerRow(answer: Answer, version: string): Row {
   const sorted = [...answer.samples].sort((a, b) => a - b);
   const at = (p: number) => sorted[Math.min(sorted.length - 1, Math.floor(p * sorted.length))] ?? Number.NaN;
   return {

@@ -130,6 +130,7 @@ describe('rows', () => {
       opsPerRun: 42,
       runsPerWait: 3,
       weights: { copies: 42, bytes: 1050 * MB },
+      dtypes: { x: 'bf16', weight: 'bf16' },
     },
   );
 
