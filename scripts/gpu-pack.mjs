@@ -31,6 +31,9 @@ const MOST_BYTES = 64 * 2 ** 20;
 /** Packages that the bundle leaves to Node, without their own dependencies' dependencies: they have none. */
 const PACKAGES = ['benchmark', 'lodash', 'platform', '@huggingface/tokenizers'];
 
+/** Other programs of the bench. */
+const OTHERS = ['run.js', 'compare.js', 'worker.js'];
+
 const log = (text) => process.stderr.write(`${text}\n`);
 const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 const sizeOf = (name) =>
@@ -78,7 +81,7 @@ function stage(folder, { device, withNode }) {
   copyFileSync(library, at('build', 'Release', path.basename(library)));
   const bundle = path.join(root, '.cache', 'bench');
   for (const name of readdirSync(bundle)) {
-    if (name.endsWith('.js') && name !== 'run.js') copyFileSync(path.join(bundle, name), at('bundle', name));
+    if (name.endsWith('.js') && !OTHERS.includes(name)) copyFileSync(path.join(bundle, name), at('bundle', name));
   }
   for (const name of PACKAGES)
     cpSync(path.join(root, 'node_modules', name), at('node_modules', name), { recursive: true });
@@ -88,7 +91,8 @@ function stage(folder, { device, withNode }) {
   for (const name of ['vqa_0.json', `image_${image}.safetensors`]) {
     copyFileSync(path.join(root, golden, name), at(golden, name));
   }
-  cpSync(path.join(root, 'bench', 'peers'), at('bench', 'peers'), { recursive: true });
+  const peer = path.join('bench', 'peers', 'torch_gpu.py');
+  copyFileSync(path.join(root, peer), at(peer));
   const { name, version } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8'));
   writeFileSync(at('package.json'), JSON.stringify({ name, version, type: 'module', private: true }));
   const pack = {

@@ -111,6 +111,7 @@ describe('charts', () => {
         threads: 1,
         opsPerRun: 1,
         runsPerWait: 1,
+        dtypes: {},
       },
     );
     const drawn = rowsChart([row], 'machine');
