@@ -21,6 +21,7 @@ interface Options {
   seconds: number;
   threads?: number;
   isa?: string;
+  asBuilt?: true;
 }
 
 function positive(text: string): number {
@@ -41,6 +42,7 @@ const program = new Command('bench:compare')
   .option('--seconds <s>', 'seconds of a turn at least', positive, 0.1)
   .option('--threads <n>', 'compute threads; default: all that this process may use', positive)
   .option('--isa <name>', 'instruction set; default: the best of this machine')
+  .option('--as-built', 'take the builds as they are, stale or not')
   .showHelpAfterError();
 
 function git(...args: string[]): string {
@@ -66,15 +68,19 @@ function checkoutOf(commit: string): string {
 }
 
 /** The root of a built checkout. */
-function buildOf(name: string): string {
+function buildOf(name: string, asBuilt: boolean): string {
   const folder = existsSync(path.join(name, 'package.json')) ? path.resolve(name) : checkoutOf(name);
   process.stderr.write(`${name}: ${folder}\n`);
-  const { status } = spawnSync(process.execPath, [path.join(folder, 'scripts', 'ensure.mjs')], {
-    cwd: folder,
-    stdio: ['ignore', 2, 2],
-  });
-  if (status !== 0) throw new Error(`${name} cannot be built`);
-  if (!existsSync(workerFile(folder))) throw new Error(`${name} is older than bench:compare: it has no bench worker`);
+  if (!asBuilt) {
+    const { status } = spawnSync(process.execPath, [path.join(folder, 'scripts', 'ensure.mjs')], {
+      cwd: folder,
+      stdio: ['ignore', 2, 2],
+    });
+    if (status !== 0) throw new Error(`${name} cannot be built`);
+  }
+  if (!existsSync(workerFile(folder))) {
+    throw new Error(`${name} has no bench worker: ${asBuilt ? 'it is not built' : 'it is older than bench:compare'}`);
+  }
   return folder;
 }
 
@@ -90,11 +96,17 @@ export function compareCells(name: string, c: string, { a, b, ratio }: Turns): s
 
 async function main(): Promise<void> {
   program.parse();
-  const { rounds, seconds, isa, threads = Math.max(1, allowedProcessors().length) } = program.opts<Options>();
+  const {
+    rounds,
+    seconds,
+    isa,
+    asBuilt = false,
+    threads = Math.max(1, allowedProcessors().length),
+  } = program.opts<Options>();
   const [nameA = '', nameB = '', ...asked] = program.args;
   const unknown = asked.filter((name) => !names().includes(name));
   if (unknown.length > 0) throw new Error(`there is no row ${unknown.join(', ')}; npm run bench -- --list shows them`);
-  const builds = [buildOf(nameA), buildOf(nameB)] as const;
+  const builds = [buildOf(nameA, asBuilt), buildOf(nameB, asBuilt)] as const;
   const open = (folder: string) => new Worker({ engine: 'ours', threads, isa, root: folder });
   const [a, b] = [open(builds[0]), open(builds[1])];
   try {

@@ -4,17 +4,33 @@ namespace hb::cpu {
 
 namespace {
 
-constexpr int kBlock = 4;     ///< query rows per verb call
-constexpr int64_t kGap = 16;  ///< floats between the scores of two rows, so that they do not share cache sets
+constexpr int kStep = 4;                ///< rows that `attend` takes through registers together
+constexpr int64_t kScores = 32 * 4096;  ///< of one call, so that they stay in the second-level cache
+constexpr int64_t kGap = 16;            ///< floats between the scores of two rows, so that they do not share cache sets
+
+/// Rows per call at most, with a table of so many pages.
+int rows_per_call(int64_t table) {
+  const int64_t fit = table > 0 ? kScores / (table * kPageSlots) / kStep * kStep : kStep;
+  return static_cast<int>(fit < kStep ? kStep : fit > kAttentionRows ? kAttentionRows : fit);
+}
+
+/// Of `pairs` rows that share a key head, `groups` times, those that are one unit of work: as many as a call takes, so
+/// that they share the keys in the caches, but not so many that a worker idles.
+int64_t rows_per_unit(int64_t pairs, int64_t groups, int64_t table, int workers) {
+  const int64_t even = round_up((pairs * groups + 2 * workers - 1) / (2 * workers), kStep);
+  const int64_t most = rows_per_call(table);
+  return even < kStep ? kStep : even < most ? even : most;
+}
 
 /// Scratch of one worker.
 struct Layout {
   int64_t scores, out, q, k_tiles, v_tiles, bytes;
   Layout(int64_t d, int64_t table) {
+    const int64_t rows = rows_per_call(table);
     scores = 0;
-    out = scores + kBlock * (table * kPageSlots + kGap) * 4;
-    q = out + round_up(kBlock * d * 4, 64);
-    k_tiles = q + round_up(kBlock * d * 4, 64);
+    out = scores + rows * (table * kPageSlots + kGap) * 4;
+    q = out + round_up(rows * d * 4, 64);
+    k_tiles = q + round_up(rows * d * 4, 64);
     v_tiles = k_tiles + round_up(table * 8, 64);
     bytes = v_tiles + round_up(table * 8, 64);
   }
@@ -53,16 +69,17 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   if (clamped) *cx.flags |= kFlagIndexClamped;
 
   // A unit is a key/value head and a block of (row, query head) pairs that share it; blocks are as equal as can be,
-  // since one pair alone takes nearly as long as four.
-  const int64_t blocks = (pairs + kBlock - 1) / kBlock;
+  // since one pair alone takes nearly as long as four. No row's bits depend on how they are cut.
+  const int64_t most = rows_per_unit(pairs, g, table, cx.parallel->workers());
+  const int64_t blocks = (pairs + most - 1) / most;
   parallel_for(cx, g * blocks, [&](int64_t unit, int worker) {
     char* mine = static_cast<char*>(cx.scratch) + worker * layout.bytes;
     const int64_t group = unit / blocks, block = unit % blocks, end = (block + 1) * pairs / blocks;
     for (int64_t first = block * pairs / blocks; first < end;) {
       const int64_t seq = seq_of(first / per_group);
       AttentionRows rows{};
-      int64_t visible[kBlock], own[2 * kBlock], longest = 0;
-      uint32_t ancestors[4 * kBlock] = {};
+      int64_t visible[kAttentionRows], own[2 * kAttentionRows], longest = 0;
+      uint32_t ancestors[4 * kAttentionRows] = {};
       float* q = reinterpret_cast<float*>(mine + layout.q);
       for (; first + rows.rows < end; ++rows.rows) {
         const int64_t pair = first + rows.rows, row = pair / per_group;

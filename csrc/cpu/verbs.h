@@ -40,7 +40,10 @@ struct LinearEpilogue {
   int out_bf16;
 };
 
-/// Up to four query rows that share keys and values.
+/// Rows that one call of `attend` takes at most.
+constexpr int kAttentionRows = 32;
+
+/// Query rows that share keys and values, up to kAttentionRows.
 struct AttentionRows {
   const float* q;  ///< [rows, d]
   int rows;
