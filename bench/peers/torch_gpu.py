@@ -2,7 +2,7 @@
 
 The step `torch` of scripts/gpu-check starts it. Parts: linear, attention, decode, round, denoise, vae. All in bf16 but the decoding of
 pictures, which is f32 without TF32 on both sides. On a card every case is captured in a CUDA graph where that works and timed with events
-around several replays; on the cpu (to try the script) with a clock. Weights are random; layers share their memory only where said.
+around several replays; on the cpu (to try the script) with a clock. Weights are random, those of each layer its own.
 """
 
 import json
@@ -162,9 +162,9 @@ def rotate(x, cos, sin):
     return x * cos + torch.cat([-b, a], dim=-1) * sin
 
 
-def transformer(batch, rows, context, mask):
-    """A forward of all layers over `rows` rows behind `context` slots; each layer has weights and a cache of its own."""
-    layers = [Layer() for _ in range(LLM["layers"])]
+def transformer(batch, rows, context, mask, layers=None):
+    """A forward of all layers over `rows` rows behind `context` slots, with caches of its own and new weights unless given."""
+    layers = layers or [Layer() for _ in range(LLM["layers"])]
     shape = (batch, LLM["kvHeads"], context + rows, LLM["headDim"])
     caches = [(random(*shape), random(*shape)) for _ in layers]
     cos, sin = random(rows, LLM["headDim"], scale=1), random(rows, LLM["headDim"], scale=1)
@@ -199,13 +199,11 @@ def denoise_part():
     config = REQUEST["config"]
     size, stride = config["imageSize"], VAE["downsample"] * config["latent"]["patch"]
     rows = (size // stride) ** 2 + 2
+    layers = [Layer() for _ in range(LLM["layers"])]
     for branches, contexts in [(1, [64]), (3, [2 * rows + 32, 2 * rows, 32])]:
         if SMALL:
             contexts = [4] * branches
-        # layers take turns on the same weights in every branch; each branch has its own context
-        forwards = [transformer(1, rows, context, None) for context in contexts[:1]]
-        for context in contexts[1:]:
-            forwards.append(transformer(1, rows, context, None))
+        forwards = [transformer(1, rows, context, None, layers) for context in contexts]
         x = random(1, rows, LLM["hidden"])
 
         def work():

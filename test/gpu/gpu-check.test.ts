@@ -18,6 +18,8 @@ import { conformanceResult } from '../../bench/gpu/checks.js';
 import { Journal } from '../../bench/gpu/journal.js';
 import { usesTensorCores } from '../../bench/gpu/kernels.js';
 import type { Row } from '../../bench/gpu/plan.js';
+import { SEVEN_B } from '../../bench/gpu/shapes.js';
+import { expectedTensors } from '../../lib/models/bagel/tensors.js';
 
 const full = process.env.HB_TEST_FULL === '1';
 if (!full)
@@ -171,6 +173,14 @@ echo "========= ERROR SUMMARY: 0 errors"
 });
 
 describe('parts', () => {
+  test("the 7B shape has the public checkpoint's parameters", () => {
+    const parameters = {} as Record<string, number>;
+    for (const { file, shape } of expectedTensors(SEVEN_B)) {
+      parameters[file] = (parameters[file] ?? 0) + shape.reduce((product, n) => product * n, 1);
+    }
+    expect(parameters).toMatchObject({ ema: 14_607_260_128, ae: 83_819_683 });
+  });
+
   test('a piece that is cut twice is too long for any call', () => {
     const journal = new Journal(temporary, 'cut');
     journal.add({ begin: 'a', limit: 9, at: Date.now() });
