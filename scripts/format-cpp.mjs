@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const clangFormat = createRequire(import.meta.url).resolve('@wasm-fmt/clang-format/clang-format-cli.cjs');
-const files = ['csrc', 'bindings']
+const files = ['csrc', 'bindings', 'test']
   .flatMap((folder) => readdirSync(path.join(root, folder), { recursive: true }).map((name) => path.join(folder, name)))
   .filter((name) => /\.(h|cpp|cu|cuh)$/.test(name))
   .sort();

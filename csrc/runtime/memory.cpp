@@ -19,10 +19,21 @@ constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
 [[maybe_unused]] constexpr int64_t kTrim = 32 << 20;
 constexpr int64_t kMeasured = 128 << 10;  ///< smaller blocks are taken to be touched as a whole
 
-/// Quarter steps between powers of two, at least a cache line plus room for kernels that read a full vector at the end.
+/// Room for kernels that read a full vector at the end.
+constexpr int64_t kTail = 64;
+
+/// Under AddressSanitizer a block is as long as was asked for and nobody's second, so that a use beyond its end, or
+/// after it was freed, is found.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool kChecked = true;
+#else
+constexpr bool kChecked = false;
+#endif
+
+/// Quarter steps between powers of two, at least a cache line plus kTail.
 int64_t class_of(int64_t bytes) {
   int64_t size = 256;
-  bytes += 64;
+  bytes += kTail;
   while (size < bytes) size *= 2;
   for (int64_t quarter = size / 8, s = size / 2 + quarter; s < size; s += quarter)
     if (s >= bytes && s % 64 == 0) return s;
@@ -33,6 +44,7 @@ class HostSource final : public Memory::Source {
  public:
   void* take(int64_t size) override {
     void* block = nullptr;
+    if (kChecked) return posix_memalign(&block, 64, static_cast<size_t>(size)) == 0 ? block : nullptr;
     // Large blocks ask for huge pages: weights that stream from memory then miss few translations, and fetching ahead
     // does not stop at every 4 KiB.
     if (size >= kLarge) {
@@ -42,7 +54,8 @@ class HostSource final : public Memory::Source {
     return block ? block : std::aligned_alloc(64, static_cast<size_t>(size));
   }
   void give(void* block) override { std::free(block); }
-  int64_t size_of(int64_t wanted) const override { return class_of(wanted); }
+  int64_t size_of(int64_t wanted) const override { return kChecked ? wanted + kTail : class_of(wanted); }
+  bool keeps_none() const override { return kChecked; }
   int64_t resident(const void* block, int64_t bytes) const override {
     if (bytes < kMeasured) return bytes;
     const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
