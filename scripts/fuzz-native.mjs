@@ -74,7 +74,8 @@ function linkTarget(folder, cxx, flags) {
 function mustBeClean(result, keep) {
   const reports = result.stderr.split('\n').filter((line) => /runtime error|ERROR: /.test(line));
   if (result.status === 0 && reports.length === 0) return;
-  throw new Error(`status ${result.status}, signal ${result.signal}; ${keep()}\n${result.stderr.slice(-20_000)}`);
+  const how = result.error ? 'it did not end in time' : `status ${result.status}, signal ${result.signal}`;
+  throw new Error(`${how}; ${keep()}\n${result.stderr.slice(-20_000)}`);
 }
 
 /** The fuzzer of test/hostile with the sanitized addon. */
