@@ -78,6 +78,13 @@ bool wait(void* device, void* fence, DeviceFailure* failure) {
   return !of(device).stream.dropped() || fail(failure, Code::CANCELLED, "the work was cancelled");
 }
 
+/// Work that failed earlier is no fault of this op: the device is lost.
+bool run_op(void* device, int32_t op, const void* args, void* scratch, size_t scratch_bytes, DeviceFailure* failure) {
+  if (run(of(device).device, op, args, scratch, scratch_bytes, failure)) return true;
+  if (of(device).stream.lost()) failure->code = static_cast<int32_t>(Code::DEVICE_LOST);
+  return false;
+}
+
 constexpr const char* kKernelNames[] = {
 #define HB_COUNTER(name) #name,
     HB_SIMT_COUNTERS(HB_COUNTER)
@@ -134,8 +141,7 @@ const DeviceApi kApi = {
     .elapsed = [](void*, void* from, void* to) { return fence_of(to)->time_ns - fence_of(from)->time_ns; },
     .supports = supports,
     .workspace = workspace,
-    .run = [](void* device, int32_t op, const void* args, void* scratch, size_t scratch_bytes,
-              DeviceFailure* failure) { return run(of(device).device, op, args, scratch, scratch_bytes, failure); },
+    .run = run_op,
     .begin_capture =
         [](void* device, DeviceFailure*) {
           of(device).stream.begin_capture();

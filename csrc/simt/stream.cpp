@@ -59,6 +59,11 @@ std::string Stream::submit(Work work) {
   return {};
 }
 
+bool Stream::lost() const {
+  std::lock_guard lock(mutex_);
+  return !failure_.empty();
+}
+
 void Stream::finally(std::function<void()> work) {
   if (at_once_) return work();
   push({[work = std::move(work)] {

@@ -30,6 +30,8 @@ class Stream final : public Queue {
 
   /// Work that fails ends all that follows, but for finally().
   std::string submit(Work work) override;
+  /// Has work failed on its thread? Then no more is taken.
+  bool lost() const;
   /// Runs in its turn whatever happened before; never part of a graph.
   void finally(std::function<void()> work);
   void record(const std::shared_ptr<Fence>& fence);
