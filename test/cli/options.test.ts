@@ -11,7 +11,7 @@ import { checkOutputPath } from '../../lib/cli/output-path.js';
 import { Progress } from '../../lib/cli/progress.js';
 import { HyperBagelError } from '../../lib/errors.js';
 import { writeSafetensors } from '../../lib/io/safetensors.js';
-import { failure } from '../io/kit.js';
+import { failure } from '../kit/failure.js';
 
 const folder = mkdtempSync(path.join(os.tmpdir(), 'hyper-bagel-cli-'));
 afterAll(() => rmSync(folder, { recursive: true }));

@@ -1,12 +1,12 @@
 // The mutator: what a damaged or lying file may look like. All choices come from a seed.
-import { randomFrom } from '../kit/random.js';
+import { seeded } from '../kit/cases.js';
 
 /** Choices from a seed. */
 export class Dice {
   readonly #random: () => number;
 
   constructor(seed: number) {
-    this.#random = randomFrom(seed);
+    this.#random = seeded(seed);
   }
 
   /** An integer from 0 to n - 1. */

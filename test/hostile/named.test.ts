@@ -22,7 +22,8 @@ import { readConfig } from '../../lib/models/bagel/config.js';
 import { readRgbMap } from '../../lib/models/bagel/preview.js';
 import { readStudent } from '../../lib/models/bagel/student.js';
 import { readEagleConfig } from '../../lib/speculative/eagle/config.js';
-import { failure, failureCode, temporaryFolder } from '../io/kit.js';
+import { temporaryFolder } from '../io/kit.js';
+import { failure, failureCode } from '../kit/failure.js';
 import { writeSeeds } from './targets.js';
 
 const folder = temporaryFolder();

@@ -7,7 +7,7 @@ import { modelHash } from '../../lib/io/model-hash.js';
 import { type FileTensor, writeSafetensors } from '../../lib/io/safetensors.js';
 import { readConfig } from '../../lib/models/bagel/config.js';
 import { type ExpectedTensor, expectedTensors, generationTensors } from '../../lib/models/bagel/tensors.js';
-import { randomFrom } from '../kit/random.js';
+import { seeded } from '../kit/cases.js';
 
 const TINY = 'models/tiny';
 
@@ -60,7 +60,7 @@ function tensor(shape: readonly number[], random: () => number, dtype: 'F32' | '
 }
 
 function tensors(list: readonly ExpectedTensor[], dtype: 'F32' | 'BF16', seed: number): Record<string, FileTensor> {
-  const random = randomFrom(seed);
+  const random = seeded(seed);
   return Object.fromEntries(list.map(({ name, shape }) => [name, tensor(shape, random, dtype)]));
 }
 
@@ -127,7 +127,7 @@ async function writeStudents(folder: string, list: readonly ExpectedTensor[]): P
   };
   const whole = tensors(list, 'BF16', 3);
   const { ...lowRank } = whole;
-  const random = randomFrom(4);
+  const random = seeded(4);
   for (const { name, shape } of list) {
     if (shape.length !== 2 || !name.includes('_proj') || name.includes('embedder')) continue;
     delete lowRank[name];
@@ -169,7 +169,7 @@ async function writeHead(
     'norm.weight': [hidden],
     'lm_head.weight': [half, hidden],
   };
-  const random = randomFrom(5);
+  const random = seeded(5);
   const weights = Object.fromEntries(
     Object.entries(shapes).map(([name, shape]) => [name, tensor(shape, random, 'BF16')]),
   );
@@ -195,7 +195,7 @@ async function writeHead(
 /** Writes a small file with every kind of tensor, for the reader alone, and one of noise. */
 export async function writeTensors(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  const random = randomFrom(6);
+  const random = seeded(6);
   await writeSafetensors(
     path.join(folder, 'some.safetensors'),
     {

@@ -7,7 +7,8 @@ import { openModelFiles, readTensors } from '../../lib/io/safetensors.js';
 import { FileSource } from '../../lib/models/bagel/source.js';
 import type { ExpectedTensor } from '../../lib/models/bagel/tensors.js';
 import { Context, MappedFile } from '../../lib/tensor/context.js';
-import { failure, failureCode, temporaryFolder } from '../io/kit.js';
+import { temporaryFolder } from '../io/kit.js';
+import { failure, failureCode } from '../kit/failure.js';
 import { runChild } from '../lifetime/child.js';
 
 const FULL = process.env.HB_TEST_FULL === '1';

@@ -2,8 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import type { ErrorCode } from '../../lib/errors.js';
-import { HyperBagelError } from '../../lib/errors.js';
 
 /** A folder for one test file, removed when its tests are done. */
 export function temporaryFolder(): string {
@@ -11,24 +9,6 @@ export function temporaryFolder(): string {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
-
-/** The error an action fails with; fails the test when it succeeds or fails with anything but ours. */
-export async function failure(action: () => unknown): Promise<HyperBagelError> {
-  try {
-    await action();
-  } catch (error) {
-    if (error instanceof HyperBagelError) return error;
-    throw new Error('not a HyperBagelError', { cause: error });
-  }
-  throw new Error('nothing was thrown');
-}
-
-/** The code an action fails with. */
-export async function failureCode(action: () => unknown): Promise<ErrorCode> {
-  return (await failure(action)).code;
-}
-
-export { randomFrom } from '../kit/random.js';
 
 /** A copy with one of: cut short, some bytes replaced, one bit flipped, a slice removed or repeated. */
 export function damage(bytes: Uint8Array, random: () => number): Uint8Array {

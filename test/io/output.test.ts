@@ -2,7 +2,8 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { writeFileAtomic } from '../../lib/io/output.js';
-import { failure, failureCode, temporaryFolder } from './kit.js';
+import { failure, failureCode } from '../kit/failure.js';
+import { temporaryFolder } from './kit.js';
 
 const folder = temporaryFolder();
 

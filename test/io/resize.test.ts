@@ -5,13 +5,14 @@ import { Image } from '../../lib/io/image.js';
 import { gridPositions, patchifyViT, toTensorData } from '../../lib/io/image-tensor.js';
 import { type ResizeRule, resizeBicubic, resizeRule, resizeToRule } from '../../lib/io/resize.js';
 import { readTensors } from '../../lib/io/safetensors.js';
-import { failureCode, randomFrom } from './kit.js';
+import { seeded } from '../kit/cases.js';
+import { failureCode } from '../kit/failure.js';
 
 const VAE_7B: ResizeRule = { maxSize: 1024, minSize: 512, stride: 16 };
 const VIT_7B: ResizeRule = { maxSize: 980, minSize: 224, stride: 14 };
 
 function noise(width: number, height: number, seed: number): Image {
-  const random = randomFrom(seed);
+  const random = seeded(seed);
   const data = new Uint8Array(width * height * 3).map(() => Math.floor(random() * 256));
   return Image.fromRaw(data, width, height);
 }

@@ -11,7 +11,9 @@ import {
   readTensors,
   writeSafetensors,
 } from '../../lib/io/safetensors.js';
-import { damage, failure, failureCode, randomFrom, temporaryFolder } from './kit.js';
+import { seeded } from '../kit/cases.js';
+import { failure, failureCode } from '../kit/failure.js';
+import { damage, temporaryFolder } from './kit.js';
 
 const folder = temporaryFolder();
 
@@ -198,7 +200,7 @@ describe('malformed files', () => {
     );
     const bytes = readFileSync(source);
     const path = join(folder, 'damaged.safetensors');
-    const random = randomFrom(1);
+    const random = seeded(1);
     let refused = 0;
     for (let round = 0; round < 6000; round++) {
       // Mostly the header, which is what can mislead; the data is any bytes.

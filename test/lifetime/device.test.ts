@@ -1,22 +1,12 @@
 // A context on a device disposed, cancelled, failing or left at any moment. The emulator's queue runs behind its calls, as a
 // card's does.
 import { describe, expect, test } from 'vitest';
-import { HyperBagelError } from '../../lib/errors.js';
 import * as ops from '../../lib/generated/ops.js';
 import { Activity, Context } from '../../lib/tensor/context.js';
+import { failureCode } from '../kit/failure.js';
 import { LIBRARY, runChild } from './child.js';
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function codeOf(work: () => unknown): Promise<string> {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof HyperBagelError) return error.code;
-    throw error;
-  }
-  return 'nothing was thrown';
-}
 
 /** An op that takes some milliseconds on the emulator. */
 function norm(cx: Context, rows = 64) {
@@ -45,7 +35,9 @@ describe('disposed amid work', () => {
     const last = run();
     const channel = cx.openChannel();
     const codes = Promise.all(
-      [() => last.data(), () => cx.sync(), () => cx.receive(channel, 5001), () => cx.drain(channel, 5001)].map(codeOf),
+      [() => last.data(), () => cx.sync(), () => cx.receive(channel, 5001), () => cx.drain(channel, 5001)].map(
+        failureCode,
+      ),
     );
     await sleep(60);
     const before = performance.now();
@@ -59,7 +51,7 @@ describe('disposed amid work', () => {
     const cx = await Context.create({ device: 'simt' });
     const program = record(cx, 5000);
     program.run();
-    const code = codeOf(() => program.outputs.data());
+    const code = failureCode(() => program.outputs.data());
     await sleep(100);
     const before = performance.now();
     await cx.dispose();
@@ -73,7 +65,7 @@ describe('disposed amid work', () => {
     const other = await Context.create({ device: 'simt' });
     const { run } = norm(one);
     for (let i = 0; i < 2000; i++) run().dispose();
-    const lost = codeOf(() => run().data());
+    const lost = failureCode(() => run().data());
     const kept = norm(other, 2).run().data();
     await one.dispose();
     expect(await lost).toMatch(ENDED);
@@ -112,13 +104,13 @@ test('a cancelled activity skips what it has queued; the context goes on', async
   const program = record(cx, 50);
   const activity = new Activity();
   for (let i = 0; i < 200; i++) cx.within(activity, () => program.run());
-  const over = codeOf(() => cx.sync(activity));
+  const over = failureCode(() => cx.sync(activity));
   await sleep(50);
   activity.cancel();
   const before = performance.now();
   expect(await over).toBe('CANCELLED');
   expect(performance.now() - before).toBeLessThan(3000); // the two programs that were in flight
-  expect(await codeOf(() => program.outputs.data())).toBe('CANCELLED');
+  expect(await failureCode(() => program.outputs.data())).toBe('CANCELLED');
   program.run();
   expect((await program.outputs.data())[0]).toBe(1);
   await cx.dispose();
@@ -128,8 +120,8 @@ test('a failure before the work is queued marks what depends on it, and nothing 
   const cx = await Context.create({ device: 'simt' });
   const huge = cx.tensor('u8', [1e15]);
   huge.clear();
-  expect(await codeOf(() => huge.data())).toBe('OUT_OF_MEMORY');
-  expect(await codeOf(() => cx.sync())).toBe('OUT_OF_MEMORY');
+  expect(await failureCode(() => huge.data())).toBe('OUT_OF_MEMORY');
+  expect(await failureCode(() => cx.sync())).toBe('OUT_OF_MEMORY');
   expect(await norm(cx, 1).run().data()).toEqual(new Float32Array(1024).fill(1));
   await cx.sync();
   await cx.dispose();
@@ -144,7 +136,7 @@ test('a failure on the device loses the context: all that was in flight and all 
   const dependent = ops.cast(cx, { x: bad, dtype: 'bf16' });
   const channel = cx.openChannel();
   const lost = [() => dependent.data(), () => good.data(), () => run().data(), () => cx.sync()];
-  expect(await Promise.all(lost.map(codeOf))).toEqual(Array(4).fill('DEVICE_LOST'));
+  expect(await Promise.all(lost.map(failureCode))).toEqual(Array(4).fill('DEVICE_LOST'));
   expect(await cx.receive(channel, 0)).toEqual([]);
   await expect(good.data()).rejects.toThrow('work 5 was to fail');
   await cx.dispose();
@@ -154,8 +146,8 @@ test('guarded, a failing op fails alone', async () => {
   const cx = await Context.create({ device: 'simt', simt: { guarded: true, failsAt: 3 } });
   const { run } = norm(cx, 1);
   const bad = run();
-  expect(await codeOf(() => ops.cast(cx, { x: bad, dtype: 'bf16' }).data())).toBe('INTERNAL');
-  expect(await codeOf(() => cx.sync())).toBe('INTERNAL');
+  expect(await failureCode(() => ops.cast(cx, { x: bad, dtype: 'bf16' }).data())).toBe('INTERNAL');
+  expect(await failureCode(() => cx.sync())).toBe('INTERNAL');
   expect(await run().data()).toEqual(new Float32Array(1024).fill(1));
   await cx.dispose();
 });

@@ -1,9 +1,9 @@
 // Disposing: at any moment, any number of times; what waits is told, what comes later is refused, others go on.
 import { describe, expect, test } from 'vitest';
-import { HyperBagelError } from '../../lib/errors.js';
 import { ops } from '../../lib/index.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { Context, MappedFile } from '../../lib/tensor/context.js';
+import { failureCode } from '../kit/failure.js';
 
 /** Queues `count` products that take some 25 ms each on two cores. */
 function queue(cx: Context, count: number) {
@@ -13,22 +13,11 @@ function queue(cx: Context, count: number) {
   return ops.linear(cx, { x, weight });
 }
 
-/** The code that a promise or a call fails with; a result is a failure of the test. */
-async function codeOf(work: () => unknown): Promise<string> {
-  try {
-    await work();
-  } catch (error) {
-    if (error instanceof HyperBagelError) return error.code;
-    throw error;
-  }
-  return 'nothing was thrown';
-}
-
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Disposes after a moment and says how long that took and what became of the work. */
 async function disposeAmid(work: (() => unknown)[], dispose: () => Promise<void>) {
-  const codes = Promise.all(work.map(codeOf));
+  const codes = Promise.all(work.map(failureCode));
   await sleep(60);
   const before = performance.now();
   await dispose();
@@ -83,7 +72,7 @@ describe('a context disposed amid work', () => {
   test('leaves other contexts alone', async () => {
     const one = await Context.create({ threads: 1 });
     const other = await Context.create({ threads: 1 });
-    const lost = codeOf(() => queue(one, 1500).data());
+    const lost = failureCode(() => queue(one, 1500).data());
     const kept = queue(other, 3).data();
     await sleep(20);
     await one.dispose();
@@ -208,7 +197,7 @@ describe('use after dispose', () => {
       clear: () => x.clear(),
     };
     const codes: Record<string, string> = {};
-    for (const [name, use] of Object.entries(uses)) codes[name] = await codeOf(use);
+    for (const [name, use] of Object.entries(uses)) codes[name] = await failureCode(use);
     expect(codes).toEqual(Object.fromEntries(Object.keys(uses).map((name) => [name, 'DISPOSED'])));
     expect(cx.counters().ops).toBe(0);
     file.dispose();
@@ -220,7 +209,7 @@ describe('use after dispose', () => {
     const view = x.reshape([1, 2]);
     x.dispose();
     const uses = [() => x.data(), () => x.write([1, 2]), () => x.clear(), () => x.reshape([2]), () => x.rows(0, 1)];
-    for (const use of uses) expect(await codeOf(use)).toBe('DISPOSED');
+    for (const use of uses) expect(await failureCode(use)).toBe('DISPOSED');
     expect([...(await view.data())]).toEqual([1, 2]); // a view holds the memory
     await cx.dispose();
   });
@@ -235,7 +224,7 @@ describe('use after dispose', () => {
       () => other.answer().result,
       () => other.addImage('examples/scene.png'),
     ];
-    for (const use of ended) expect(await codeOf(use)).toBe('DISPOSED');
+    for (const use of ended) expect(await failureCode(use)).toBe('DISPOSED');
     await bagel.dispose();
     const uses: Record<string, () => unknown> = {
       ask: () => bagel.ask('hello'),
@@ -246,7 +235,7 @@ describe('use after dispose', () => {
       answer: () => session.answer().result,
     };
     const codes: Record<string, string> = {};
-    for (const [name, use] of Object.entries(uses)) codes[name] = await codeOf(use);
+    for (const [name, use] of Object.entries(uses)) codes[name] = await failureCode(use);
     expect(codes).toEqual(Object.fromEntries(Object.keys(uses).map((name) => [name, 'DISPOSED'])));
   });
 });

@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import type { DrawOptions } from '../../lib/models/bagel/draw-options.js';
 import type { Editor } from '../../lib/models/bagel/editor.js';
-import { failure } from '../io/kit.js';
+import { failure } from '../kit/failure.js';
 
 const SCENE = 'examples/scene.png';
 const STEPS: DrawOptions = { steps: 2, seed: 7 };

@@ -11,7 +11,7 @@ import type { Branches } from '../../lib/models/bagel/branch-state.js';
 import { ContextBuilder, releaseBranches } from '../../lib/models/bagel/contexts.js';
 import type { DrawingOf } from '../../lib/models/bagel/draw-many.js';
 import type { Drawing, DrawOptions, DrawStep } from '../../lib/models/bagel/draw-options.js';
-import { failure } from '../io/kit.js';
+import { failure } from '../kit/failure.js';
 import { trajectory, unitStep } from './denoise.js';
 import { relativeL2 } from './golden.js';
 

@@ -10,7 +10,8 @@ import { addPngText } from '../../lib/io/png-text.js';
 import { Bagel, bundledModel } from '../../lib/models/bagel/bagel.js';
 import type { DrawingMetadata } from '../../lib/models/bagel/draw-metadata.js';
 import { version } from '../../lib/version.js';
-import { failure, temporaryFolder } from '../io/kit.js';
+import { temporaryFolder } from '../io/kit.js';
+import { failure } from '../kit/failure.js';
 
 const folder = temporaryFolder();
 let bagel: Bagel;

@@ -7,7 +7,8 @@ import { Image } from '../../lib/io/image.js';
 import { Bagel, bundledModel } from '../../lib/models/bagel/bagel.js';
 import { fitRgbMap, plainPictures, RGB_FILE, readRgbMap } from '../../lib/models/bagel/preview.js';
 import { largestError } from '../denoise/fields.js';
-import { failure, temporaryFolder } from '../io/kit.js';
+import { temporaryFolder } from '../io/kit.js';
+import { failure } from '../kit/failure.js';
 import { modelFolder } from './golden.js';
 
 let bagel: Bagel;

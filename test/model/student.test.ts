@@ -11,8 +11,9 @@ import { layerCache } from '../../lib/models/bagel/mot-layer.js';
 import { prepareImage } from '../../lib/models/bagel/session.js';
 import { generationTensors } from '../../lib/models/bagel/tensors.js';
 import { fromBf16, toBf16 } from '../../lib/tensor/dtype.js';
-import { failure, temporaryFolder } from '../io/kit.js';
+import { temporaryFolder } from '../io/kit.js';
 import { seeded } from '../kit/cases.js';
+import { failure } from '../kit/failure.js';
 import { relativeL2 } from './golden.js';
 
 const PROMPT = 'a large red circle in the center on a white background';
