@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 namespace hb {
@@ -18,8 +19,6 @@ namespace {
 constexpr int64_t kMostPerRead = 1 << 30;
 /// What a read on its way to a device holds on the host.
 constexpr int64_t kPiece = 4 << 20;
-/// Room for kernels that read a full vector at the end.
-constexpr int64_t kTail = 64;
 
 }  // namespace
 

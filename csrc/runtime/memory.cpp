@@ -19,9 +19,6 @@ constexpr int64_t kHugePage = 2 << 20, kLarge = 4 * kHugePage;
 [[maybe_unused]] constexpr int64_t kTrim = 32 << 20;
 constexpr int64_t kMeasured = 128 << 10;  ///< smaller blocks are taken to be touched as a whole
 
-/// Room for kernels that read a full vector at the end.
-constexpr int64_t kTail = 64;
-
 /// Under AddressSanitizer a block is as long as was asked for and nobody's second, so that a use beyond its end, or
 /// after it was freed, is found.
 #if defined(__SANITIZE_ADDRESS__)

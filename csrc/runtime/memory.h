@@ -11,6 +11,9 @@ namespace hb {
 
 class Device;
 
+/// Bytes behind every host block: kernels read a full vector at the end.
+inline constexpr int64_t kTail = 64;
+
 /// A context's memory of one kind: aligned blocks, freed ones kept for the next tensor of about their size, because
 /// fresh pages cost more than the op that fills them. Also the counters that tests and `memory()` read.
 class Memory {

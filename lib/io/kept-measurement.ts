@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { constants, mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { version } from '../version.js';
 import { cacheFolder } from './cache-folder.js';
 import { writeFileAtomic } from './output.js';
+import { readWhole } from './regular-file.js';
 
 /** What was measured, as in "cost curve": names its folder and its format. */
 export type MeasurementKind = 'cost curve' | 'roofline';
@@ -40,23 +41,13 @@ export async function loadMeasurement<T>(
 ): Promise<T | undefined> {
   if (folder === undefined) return undefined;
   try {
-    const text = await readSmallFile(fileOf(kind, key, folder));
+    const bytes = await readWhole(fileOf(kind, key, folder), MOST_BYTES, () => new Error('not a file of ours'));
+    const text = new TextDecoder().decode(bytes);
     const { format, key: found, value } = JSON.parse(text) as { format: string; key: unknown; value: unknown };
     if (format !== formatOf(kind) || JSON.stringify(found) !== JSON.stringify(identity(key))) return undefined;
     return parse(value);
   } catch {
     return undefined;
-  }
-}
-
-async function readSmallFile(file: string): Promise<string> {
-  const handle = await open(file, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not keep us
-  try {
-    const stats = await handle.stat();
-    if (!stats.isFile() || stats.size > MOST_BYTES) throw new Error('not a file of ours');
-    return await handle.readFile('utf8');
-  } finally {
-    await handle.close();
   }
 }
 
