@@ -141,9 +141,17 @@ function watch(step: Step, until: number): Promise<Watched> {
       if (Date.now() >= until) end('deadline');
       else if (open && Date.now() - open.at > open.limit * 1e3) end('limit');
     }, 500);
+    // a group of its own hears nothing of Ctrl-C; what is cut off begins anew at the next call
+    const stop = () => {
+      end('deadline');
+      journal.cut();
+      process.exit(130);
+    };
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, stop);
     child.on('error', reject);
     child.on('close', (status, signal) => {
       clearInterval(timer);
+      for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, stop);
       resolve({ status, signal, ...(ended ? { ended } : {}) });
     });
   });
