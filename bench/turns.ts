@@ -18,7 +18,7 @@ export interface Turns {
 }
 
 /** Milliseconds between two turns: threads of an engine may go on spinning for a while after their work. */
-const PAUSE_MS = 20;
+const PAUSE_MS = 150;
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
 
