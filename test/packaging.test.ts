@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { fullTier } from './kit/tier.js';
 
 const temporary = mkdtempSync(path.join(os.tmpdir(), 'hyper-bagel-pack-'));
 afterAll(() => rmSync(temporary, { recursive: true }));
@@ -180,7 +181,7 @@ export const wrong: ErrorCode = 'NO_SUCH_CODE';
   });
 });
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(100, 'npm install and native build of the installed package');
 describe.runIf(full)('installed by npm, addon built by its documented command (npm run test:full)', () => {
   test('works from ESM and CommonJS', { timeout: 900_000 }, () => {
     rmSync(path.join(project, 'node_modules'), { recursive: true, force: true });
@@ -196,4 +197,3 @@ describe.runIf(full)('installed by npm, addon built by its documented command (n
     expectUsable({}, addon);
   });
 });
-if (!full) console.info('not run: npm install and native build of the installed package; npm run test:full runs them');

@@ -16,8 +16,9 @@ import {
   UNREADABLE,
 } from '../../lib/eval/world/index.js';
 import { BACKGROUNDS, COLORS, SHAPES, SIZES } from '../../lib/eval/world/scene.js';
+import { fullTier } from '../kit/tier.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(40, 'nine of ten scenes');
 
 const sceneOf = (seed: number) => genScene(start(2, seed));
 const indices = (table: readonly unknown[]) => table.map((_, i) => i);

@@ -20,10 +20,9 @@ import { usesTensorCores } from '../../bench/gpu/kernels.js';
 import type { Row } from '../../bench/gpu/plan.js';
 import { SEVEN_B } from '../../bench/gpu/shapes.js';
 import { expectedTensors } from '../../lib/models/bagel/tensors.js';
+import { fullTier } from '../kit/tier.js';
 
-const full = process.env.HB_TEST_FULL === '1';
-if (!full)
-  console.log('skipped without HB_TEST_FULL: the steps goldens and sweep-large of gpu-check, and its own Node binary');
+const full = fullTier(200, 'the steps goldens and sweep-large of gpu-check, and its own Node binary');
 
 const temporary = mkdtempSync(path.join(os.tmpdir(), 'hyper-bagel-gpu-'));
 const pack = path.join(temporary, 'pack');

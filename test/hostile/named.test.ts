@@ -24,17 +24,14 @@ import { readStudent } from '../../lib/models/bagel/student.js';
 import { readEagleConfig } from '../../lib/speculative/eagle/config.js';
 import { temporaryFolder } from '../io/kit.js';
 import { failure, failureCode } from '../kit/failure.js';
+import { fullTier } from '../kit/tier.js';
 import { writeSeeds } from './targets.js';
 
 const folder = temporaryFolder();
 const seeds = path.join(folder, 'seeds');
-const FULL = process.env.HB_TEST_FULL === '1';
+const FULL = fullTier(30, 'most files for each kind of link, some keys, sizes and weights of a kind');
 /** The first of a list; all of it in the full tier. */
 const share = <T>(list: readonly T[], quick: number): readonly T[] => (FULL ? list : list.slice(0, quick));
-if (!FULL)
-  console.log(
-    'skipped without HB_TEST_FULL: most files for each kind of link, and some keys, sizes and weights of a kind',
-  );
 const LOAD = { threads: 1, cacheTokens: 64, keepMeasurements: false } as const;
 beforeAll(() => writeSeeds(seeds));
 

@@ -9,12 +9,12 @@ import type { ExpectedTensor } from '../../lib/models/bagel/tensors.js';
 import { Context, MappedFile } from '../../lib/tensor/context.js';
 import { temporaryFolder } from '../io/kit.js';
 import { failure, failureCode } from '../kit/failure.js';
+import { fullTier } from '../kit/tier.js';
 import { runChild } from '../lifetime/child.js';
 
-const FULL = process.env.HB_TEST_FULL === '1';
+const FULL = fullTier(20, '11 of 15 moments at which a checkpoint shrinks');
 /** Moments within 60 ms at which a file shrinks. */
 const MOMENTS = FULL ? 15 : 4;
-if (!FULL) console.log(`${MOMENTS} moments at which a checkpoint shrinks (HB_TEST_FULL=1: 15)`);
 const folder = temporaryFolder();
 let cx: Context;
 beforeAll(async () => {

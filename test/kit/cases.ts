@@ -26,7 +26,7 @@ export interface OracleTensor {
   data: Float64Array;
 }
 
-/** `small` and `edge` cases run in every test; `perf` cases are for the bench, and in the sweep under HB_TEST_FULL only. */
+/** `small` and `edge` cases run in every test; `perf` cases are for the bench, and in the sweeps of the full tier. */
 export interface OpCase {
   name: string;
   tags: ('small' | 'edge' | 'perf')[];

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { HyperBagelError } from '../../lib/errors.js';
 import { type AskOptions, Bagel } from '../../lib/models/bagel/bagel.js';
 import type { DrawOptions } from '../../lib/models/bagel/draw-options.js';
+import { fullTier } from '../kit/tier.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(25, '9 of 10 rounds of each');
 const ROUNDS = full ? 10 : 1;
-if (!full) console.log('one round of each (HB_TEST_FULL=1 runs 10)');
 
 const TOKENS = 24;
 const SCENE = 'examples/scene.png';

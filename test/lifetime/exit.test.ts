@@ -1,13 +1,13 @@
 // How a process ends: at once, whatever is queued, and never with a crash.
 import { describe, expect, test } from 'vitest';
+import { fullTier } from '../kit/tier.js';
 import { QUEUE, runChild } from './child.js';
 
 /** From the end of a program to the end of its process: one op and one short wait, not the queue. */
 const SOON_MS = 2000;
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(25, '5 of 8 exits amid each kind of work');
 /** Exits amid each kind of work. */
 const ROUNDS = full ? 8 : 3;
-if (!full) console.log(`${ROUNDS} exits amid each kind of work (HB_TEST_FULL=1: 8)`);
 
 /** Far more work than that. */
 const LONG = 1500;

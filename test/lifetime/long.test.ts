@@ -1,13 +1,13 @@
 // One process at work for long: every answer and picture as at the beginning, memory and queue bounded, no drift in time per token.
 import { expect, test } from 'vitest';
 import { seeded } from '../kit/cases.js';
+import { fullTier } from '../kit/tier.js';
 import { runChild } from './child.js';
 import { drift, MOST_DRIFT } from './drift.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(600, 'all but 160 of 10,000 answers and 8 of 500 pictures, the limit on drift');
 const ANSWERS = full ? 10_000 : 160;
 const PICTURES = ANSWERS / 20;
-if (!full) console.log(`${ANSWERS} answers and ${PICTURES} pictures (HB_TEST_FULL=1: 10,000 and 500)`);
 
 test('the measure of drift: noise is none, a fifth is one', () => {
   const rng = seeded(1);
@@ -123,5 +123,4 @@ test(`${ANSWERS} answers and ${PICTURES} pictures in one process`, { timeout: 60
   for (const { queued } of report.marks) expect(queued).toBe(0);
   expect(late.peakQueued).toBeLessThanOrEqual(AT_ONCE * report.alone);
   if (full) expect(ratio).toBeLessThan(MOST_DRIFT);
-  else console.log('skipped: the limit on drift, for want of a long run');
 });

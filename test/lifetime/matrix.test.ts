@@ -10,12 +10,12 @@ import { Session } from '../../lib/models/bagel/session.js';
 import { Activity, Context, MappedFile } from '../../lib/tensor/context.js';
 import { Program } from '../../lib/tensor/program.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
+import { fullTier } from '../kit/tier.js';
 import { ACTIVITY, CONTEXT, type Device, deviceScene, MAPPED_FILE, PROGRAM, TENSOR } from './matrix/device.js';
 import { play, print, type Row, type Scene, STATES, type State, type Table } from './matrix/kit.js';
 import { abandon, BAGEL, disposeModels, EDITOR, type Model, modelScene, SESSION, STREAM } from './matrix/model.js';
 
-const full = process.env.HB_TEST_FULL === '1';
-if (!full) console.log('skipped without HB_TEST_FULL: contexts on simt');
+const full = fullTier(60, 'contexts on simt');
 
 type Class = { readonly prototype: object; readonly name: string };
 

@@ -19,13 +19,13 @@ import { promisify } from 'node:util';
 import { afterAll, expect, test } from 'vitest';
 import { readConfig } from '../../lib/models/bagel/config.js';
 import { expectedTensors } from '../../lib/models/bagel/tensors.js';
+import { fullTier } from '../kit/tier.js';
 import { runChild } from './child.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'hyper-bagel-memory-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const full = process.env.HB_TEST_FULL !== undefined;
-if (!full) console.log('skipped without HB_TEST_FULL: loading a checkpoint of 1 GB');
+const full = fullTier(30, 'loading a checkpoint of 1 GB');
 
 /** Writes the tensors of one file, all zeros, as a sparse file: only the header takes room on disk. */
 function writeZeros(

@@ -1,10 +1,10 @@
 // Worker threads: each has its own environment, and ends at any moment without taking the process with it.
 import { expect, test } from 'vitest';
 import { seeded } from '../kit/cases.js';
+import { fullTier } from '../kit/tier.js';
 import { LIBRARY, runChild } from './child.js';
 
-const full = process.env.HB_TEST_FULL === '1';
-if (!full) console.log('30 terminations (HB_TEST_FULL=1: 1,000)');
+const full = fullTier(250, '970 of 1,000 terminations');
 
 /** Workers that are terminated all at once. */
 const ROUNDS = 8;

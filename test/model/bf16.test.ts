@@ -8,13 +8,13 @@ import { Image } from '../../lib/io/image.js';
 import { resizeToRule } from '../../lib/io/resize.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { instructionSets } from '../../lib/tensor/context.js';
+import { fullTier } from '../kit/tier.js';
 import { trajectory } from './denoise.js';
 import { bytes, floats, json, modelFolder, relativeL2, tensors } from './golden.js';
 
 // scalar and the software models take minutes
-const full = process.env.HB_TEST_FULL !== undefined;
+const full = fullTier(200, 'scalar and the software models');
 const available = instructionSets().filter((set) => set.available && (full || (!set.model && set.name !== 'scalar')));
-if (!full) console.log('skipped without HB_TEST_FULL: scalar and the software models, which take minutes');
 for (const { name } of instructionSets().filter((s) => !s.available && !s.model)) {
   console.log(`skipped: instruction set ${name}, which this machine lacks`);
 }

@@ -6,13 +6,13 @@ import { allCases } from '../kit/all-cases.js';
 import { checkCase, checkLaw, flopsOf, LAWS, onDevice } from '../kit/device-sweep.js';
 import { openSimt, SEEDS, simtOps } from '../kit/simt.js';
 import { expectation } from '../kit/sweep.js';
+import { fullTier } from '../kit/tier.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(90, 'cases of the bench up to 20 MFLOP, most cases of the laws');
 /** The emulator is no place for a large product. */
 const MOST_FLOPS = 20e6;
 
 const ops = (await simtOps(await allCases())).map(onDevice);
-if (!full) console.log('skipped on simt: cases of the bench (HB_TEST_FULL=1 runs those up to 20 MFLOP)');
 const contexts = await Promise.all(SEEDS.map((seed) => openSimt(seed)));
 const runners = contexts.map((cx, i) => ({ name: `seed ${SEEDS[i]}`, cx }));
 const cpu = await Context.create({ device: 'cpu' });

@@ -4,14 +4,14 @@ import { Context, instructionSets } from '../../lib/tensor/context.js';
 import { allCases } from '../kit/all-cases.js';
 import { differences, liveOnly, type Results, runCase } from '../kit/run-case.js';
 import { check, expectation } from '../kit/sweep.js';
+import { fullTier } from '../kit/tier.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(200, 'cases of the bench');
 const ops = await allCases();
 const sets = instructionSets().filter((set) => set.available);
 for (const { name } of instructionSets().filter((set) => !set.available)) {
   console.log(`skipped: instruction set ${name}, which this machine lacks`);
 }
-if (!full) console.log('skipped: cases of the bench (HB_TEST_FULL=1 runs them)');
 
 const contexts = new Map<string, Context>();
 for (const set of sets) contexts.set(set.name, await Context.create({ device: 'cpu', isa: set.name, threads: 2 }));

@@ -7,18 +7,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, describe, expect, test } from 'vitest';
+import { fullTier } from '../kit/tier.js';
 
 const run = promisify(execFile);
 const folder = mkdtempSync(path.join(os.tmpdir(), 'hyper-bagel-count-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const built = path.resolve('build/Release/hyper_bagel.node');
 
+const full = fullTier(100, 'counting instructions, with an addon that is compiled for it');
 const unable =
   process.platform !== 'linux' || process.arch !== 'x64'
     ? 'the trap flag is one of x86-64, set here as Linux has it'
-    : process.env.HB_TEST_FULL !== '1'
-      ? 'it compiles and counts for a while: npm run test:full'
-      : undefined;
+    : undefined;
 if (unable) console.log(`instructions are not counted: ${unable}`);
 
 /** Where Program::run begins in an addon. */
@@ -56,7 +56,7 @@ async function withoutProfiler(): Promise<string> {
   return addon;
 }
 
-describe.skipIf(unable)('off', () => {
+describe.skipIf(!full || unable)('off', () => {
   test('is below 1 % of the instructions of a round', { timeout: 300_000 }, async () => {
     const stepper = path.join(folder, 'stepper.node');
     const headers = ['-I', 'node_modules/node-api-headers/include'];

@@ -5,16 +5,12 @@ import { SHORT_QUESTION_TYPES } from '../../lib/eval/world/index.js';
 import type { Bagel } from '../../lib/models/bagel/bagel.js';
 import type { DrawOptions } from '../../lib/models/bagel/draw-options.js';
 import { answersOf, drawingDifference, goldenAnswer, openModel, PIXELS } from '../kit/model-checks.js';
+import { fullTier } from '../kit/tier.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(200, '8 of 10 questions, 30 of 40 golden tokens, drawings of six steps');
 const QUESTIONS = full ? 10 : 2;
 /** Of the golden answer, which has 40. */
 const TOKENS = full ? 40 : 10;
-if (!full) {
-  console.log(
-    `skipped without HB_TEST_FULL: ${10 - QUESTIONS} of 10 questions, ${40 - TOKENS} of 40 golden tokens, drawings of six steps`,
-  );
-}
 
 describe('f32', () => {
   let [simt, cpu]: Bagel[] = [];

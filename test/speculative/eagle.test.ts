@@ -8,6 +8,7 @@ import { Bagel, bundledModel, type LoadOptions } from '../../lib/models/bagel/ba
 import { BatchDecoder, type DecodeItem, fixedPolicy } from '../../lib/speculative/decode.js';
 import type { RoundTrace } from '../../lib/speculative/round.js';
 import { Activity } from '../../lib/tensor/context.js';
+import { fullTier } from '../kit/tier.js';
 import { oracle } from './drafters.js';
 import {
   bigramConfig,
@@ -21,8 +22,7 @@ import {
   writeRandomHead,
 } from './eagle-kit.js';
 
-const full = process.env.HB_TEST_FULL === '1';
-if (!full) console.log('skipped: all tree sizes with every temperature (HB_TEST_FULL=1 runs them)');
+const full = fullTier(30, 'all tree sizes with every temperature');
 
 let root: string;
 let plainModel: Bagel;

@@ -15,11 +15,12 @@ import { NgramDrafter } from '../../lib/speculative/ngram.js';
 import { NgramMemory } from '../../lib/speculative/ngram-memory.js';
 import { instructionSets } from '../../lib/tensor/context.js';
 import { type Rng, seeded } from '../kit/cases.js';
+import { fullTier } from '../kit/tier.js';
 import { CoveringArray, type Row } from './covering.js';
 import { adversarial, broken, constructed, oracle, randomTrees } from './drafters.js';
 import { bigramConfig, bigramHead, writeHead, writeRandomHead } from './eagle-kit.js';
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(900, '1,900 of 2,000 answers, software models of instruction sets');
 const ANSWERS = full ? 2000 : 100;
 
 /** Native ones, and models of others in software, which take their time. */

@@ -15,13 +15,13 @@ import {
 import { compare } from '../kit/compare.js';
 import { PAGE } from '../kit/paged.js';
 import { liveOnly, type Results, runCase } from '../kit/run-case.js';
+import { fullTier } from '../kit/tier.js';
 
 const cx = await Context.create({ device: 'cpu', threads: 2 });
 afterAll(() => cx.dispose());
 
-const full = process.env.HB_TEST_FULL === '1';
+const full = fullTier(60, '2,850 of 3,000 rounds of each');
 const ROUNDS = full ? 3000 : 150;
-if (!full) console.log(`${ROUNDS} rounds of each (HB_TEST_FULL=1 runs 3000)`);
 
 const INTEGERS = [
   -(2 ** 31),
