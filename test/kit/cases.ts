@@ -95,7 +95,11 @@ export function size(shape: readonly number[]): number {
 
 /** A float operand with the given values, rounded to its dtype. */
 export function values(dtype: 'f32' | 'bf16', shape: number[], list: ArrayLike<number>): CaseOperand {
-  return { dtype, shape, data: Float64Array.from(list, dtype === 'f32' ? Math.fround : roundBf16) };
+  const data = new Float64Array(list.length);
+  // a loop: `from` with a function takes fifty times as long
+  if (dtype === 'f32') for (let i = 0; i < data.length; i++) data[i] = Math.fround(list[i] as number);
+  else for (let i = 0; i < data.length; i++) data[i] = roundBf16(list[i] as number);
+  return { dtype, shape, data };
 }
 
 /** Normal draws (Box and Muller), rounded to the dtype. */
