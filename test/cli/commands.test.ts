@@ -192,7 +192,7 @@ describe('draw and edit', () => {
     const out = inFolder('interrupted.png');
     const files = ['-o', out, '--trace-file', inFolder('i.json')];
     const { child, finished } = start(['profile', 'draw', prompt, '--steps', '1000', ...files, '--json']);
-    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
     child.kill('SIGINT');
     const { status, stdout, stderr } = await finished;
     expect(status).toBe(130);

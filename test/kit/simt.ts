@@ -6,9 +6,9 @@ import { missingKernel } from './device-sweep.js';
 /** Orders in which threads and blocks take turns: in order, and two that are random but repeatable. */
 export const SEEDS = [0, 1, 2] as const;
 
-/** Kernels run at once, watched for races, with device memory closed to everything else. */
-export function openSimt(seed = 0): Promise<Context> {
-  return Context.create({ device: 'simt', simt: { seed, guarded: true, races: true } });
+/** Kernels run at once, watched for races unless told otherwise, with device memory closed to everything else. */
+export function openSimt(seed = 0, races = true): Promise<Context> {
+  return Context.create({ device: 'simt', simt: { seed, guarded: true, races } });
 }
 
 /** The ops that have kernels; says which have none, and why. */

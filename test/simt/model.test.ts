@@ -7,10 +7,11 @@ import type { DrawOptions } from '../../lib/models/bagel/draw-options.js';
 import { answersOf, drawingDifference, goldenAnswer, openModel, PIXELS } from '../kit/model-checks.js';
 import { fullTier } from '../kit/tier.js';
 
-const full = fullTier(200, '8 of 10 questions, 30 of 40 golden tokens, drawings of six steps');
-const QUESTIONS = full ? 10 : 2;
+const full = fullTier(200, '9 of 10 questions, 36 of 40 golden tokens, drawings of full size and of six steps');
+const QUESTIONS = full ? 10 : 1;
 /** Of the golden answer, which has 40. */
-const TOKENS = full ? 40 : 10;
+const TOKENS = full ? 40 : 4;
+const SIZE = full ? {} : { size: { width: 48, height: 32 } };
 
 describe('f32', () => {
   let [simt, cpu]: Bagel[] = [];
@@ -27,7 +28,7 @@ describe('f32', () => {
     expect(got).toEqual(want);
   });
 
-  const drawings: [string, DrawOptions][] = [['one guided step and the picture', { steps: 1, guidance: 4 }]];
+  const drawings: [string, DrawOptions][] = [['one guided step and the picture', { steps: 1, guidance: 4, ...SIZE }]];
   if (full) drawings.push(['six unguided steps and the picture', { steps: 6, guidance: 1 }]);
   test.each(drawings)('%s', { timeout: 300_000 }, async (_, options) => {
     const { mean, max } = await drawingDifference(simt as Bagel, cpu as Bagel, options);
