@@ -76,7 +76,6 @@ async function run(flags: EvalFlags): Promise<void> {
   });
   const progress = new ProgressByLabel();
   const { result, tables } = await withModel(flags, async (bagel, signal) => {
-    for (const { student } of methods) if (student !== undefined) await bagel.studentsOf.hashOf(student);
     const count = (suite: SuiteName) => (chosen.includes(suite) ? flags[suite] : 0);
     const plan = {
       out: flags.out,

@@ -73,12 +73,21 @@ const SCALE_PICTURES = 128;
 /** Their scenes; part of the definition. */
 const SCALE_STREAM = 101;
 
+let cachedScale: ReturnType<typeof standardizer> | undefined;
+
+/** The scale of the features: the same for every evaluation, and seconds of work. */
+function worldScale(): ReturnType<typeof standardizer> {
+  if (cachedScale) return cachedScale;
+  const scenes = Array.from({ length: SCALE_PICTURES }, (_, i) => genScene(start(SCALE_STREAM, i)));
+  cachedScale = standardizer(scenes.map((scene) => pictureFeatures(renderScene(scene))));
+  return cachedScale;
+}
+
 /** The world's own pictures of the prompts, to compare with. */
 export function worldPictures(tasks: readonly PictureTask<unknown>[]): Reference {
   const items = tasks.filter(({ variant }) => variant === 0);
   if (items.length === 0) return { standardize: (features) => features, features: new Map() };
-  const scenes = Array.from({ length: SCALE_PICTURES }, (_, i) => genScene(start(SCALE_STREAM, i)));
-  const standardize = standardizer(scenes.map((scene) => pictureFeatures(renderScene(scene))));
+  const standardize = worldScale();
   return {
     standardize,
     features: new Map(items.map(({ key, reference }) => [key, standardize(pictureFeatures(reference))])),

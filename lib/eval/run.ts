@@ -79,13 +79,15 @@ export async function runEvaluation(
   recorded: Recorded = {},
 ): Promise<{ result: EvaluationResult; tables: readonly { title: string; note?: string; table: Table }[] }> {
   const evaluation = new Evaluation(bagel, plan);
-  const world = plan.methods.length > 1 ? worldPictures(evaluation.shapes) : undefined;
+  // not before the first method is done: one that is refused is so at once
+  let world: ReturnType<typeof worldPictures> | undefined;
   const columns = sheetColumns(evaluation.shapes);
   const rows: { label: string; pictures: (Uint8Array | undefined)[] }[] = [];
   const methods: MethodResult[] = [];
   let first: MethodPictures | undefined;
   for await (const made of evaluation.methods()) {
     first ??= made;
+    if (plan.methods.length > 1) world ??= worldPictures(evaluation.shapes);
     methods.push(measure(made, world ? first : undefined, world));
     const own = new Map(
       made.shapes?.samples.filter(({ variant }) => variant === 0).map((each) => [each.key, each.pixels]),
