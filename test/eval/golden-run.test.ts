@@ -1,5 +1,5 @@
-// The engine beside the recorded evaluation of the bundled model, from the same noise. All of it in the full tier, a few items of
-// each kind in the quick one.
+// The engine beside the recorded evaluation of the bundled model, from the same noise. All of it in the full tier, a few items
+// in the quick one.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -12,8 +12,8 @@ import { SUITES } from '../../lib/eval/suite.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { fullTier } from '../kit/tier.js';
 
-const FULL = fullTier(300, 'all but a few items of each kind');
-const COUNTS = FULL ? { shapes: 350, edits: 210, vqa: 1300 } : { shapes: 7, edits: 7, vqa: 26 };
+const FULL = fullTier(300, 'all but a few items');
+const COUNTS = FULL ? { shapes: 350, edits: 210, vqa: 1300 } : { shapes: 7, edits: 4, vqa: 13 };
 const GOLDEN = 'test/golden/eval';
 const LATENTS = [64, 16] as const;
 

@@ -87,19 +87,23 @@ function noisy(image: Uint8Array, deviation: number, seed: number): Uint8Array {
 /** Gaussian blur, cut off to 3x3 pixels. */
 function blurred(image: Uint8Array, deviation: number): Uint8Array {
   const side = Math.exp(-1 / (2 * deviation * deviation));
-  const weight = (i: number) => (i === 0 ? 1 : side);
+  const weights = [side * side, side, side * side, side, 1, side, side * side, side, side * side];
+  const total = (1 + 2 * side) ** 2;
+  const result = new Uint8Array(image.length);
   const clamp = (i: number) => Math.min(IMAGE_SIDE - 1, Math.max(0, i));
-  const at = (row: number, column: number, channel: number) =>
-    image[(clamp(row) * IMAGE_SIDE + clamp(column)) * 3 + channel] as number;
-  return image.map((_, k) => {
-    const row = Math.floor(k / 3 / IMAGE_SIDE);
-    const column = Math.floor(k / 3) % IMAGE_SIDE;
-    let sum = 0;
-    for (const i of [-1, 0, 1]) {
-      for (const j of [-1, 0, 1]) sum += weight(i) * weight(j) * at(row + i, column + j, k % 3);
+  for (let row = 0; row < IMAGE_SIDE; row++) {
+    for (let column = 0; column < IMAGE_SIDE; column++) {
+      const around = weights.map(
+        (_, i) => 3 * (clamp(row + Math.floor(i / 3) - 1) * IMAGE_SIDE + clamp(column + (i % 3) - 1)),
+      );
+      for (let channel = 0; channel < 3; channel++) {
+        let sum = 0;
+        for (let i = 0; i < 9; i++) sum += (weights[i] as number) * (image[(around[i] as number) + channel] as number);
+        result[3 * (row * IMAGE_SIDE + column) + channel] = Math.round(sum / total);
+      }
     }
-    return Math.round(sum / (1 + 2 * side) ** 2);
-  });
+  }
+  return result;
 }
 
 describe('accuracy on spoiled renderings, whole scene right', () => {
