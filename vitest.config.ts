@@ -12,6 +12,6 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
-    reporters: ['default', ['json', { outputFile: '.cache/test-report.json' }]],
+    reporters: ['default', ['json', { outputFile: process.env.HB_TEST_REPORT ?? '.cache/test-report.json' }]],
   },
 });

@@ -103,12 +103,12 @@ async function runWhileTheyFit(files, slow, end) {
 function runFile(file, limit) {
   const report = path.join(reports, `${file.replaceAll(/[\\/]/g, '-')}.json`);
   const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
-  const args = [vitest, 'run', file, '--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
   return new Promise((resolve, reject) => {
     // a group of its own, so that the limit ends what the tests have started too
-    const child = spawn(process.execPath, args, {
+    const child = spawn(process.execPath, [vitest, 'run', file], {
       cwd: root,
-      env: { ...process.env, HB_TEST_FULL: '1' },
+      // vitest.config.ts reads the latter
+      env: { ...process.env, HB_TEST_FULL: '1', HB_TEST_REPORT: report },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });

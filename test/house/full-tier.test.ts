@@ -19,8 +19,8 @@ beforeEach(() => {
   write(
     'node_modules/vitest/vitest.mjs',
     `import { readFileSync, writeFileSync } from 'node:fs';
-const [, file, ...options] = process.argv.slice(2);
-const report = options.at(-1).replace('--outputFile.json=', '');
+const [, file] = process.argv.slice(2);
+const report = process.env.HB_TEST_REPORT;
 const ends = readFileSync(file, 'utf8');
 if (process.env.HB_TEST_FULL !== '1') throw new Error('not the full tier');
 if (ends.includes('sleeps')) await new Promise((resolve) => setTimeout(resolve, 60_000));
@@ -139,4 +139,5 @@ test('every file that has more in the full tier is found', () => {
   const reading = sources(['test', 'lib', 'bench'], /\.ts$/).filter(({ text }) => /env\.HB_TEST_FULL/.test(text));
   expect(reading.map(({ name }) => name).sort()).toEqual(['test/house/full-tier.test.ts', 'test/kit/tier.ts']);
   expect(readFileSync('.ci/run', 'utf8')).toContain('scripts/full-tier.mjs');
+  expect(readFileSync('vitest.config.ts', 'utf8')).toContain('process.env.HB_TEST_REPORT');
 });
