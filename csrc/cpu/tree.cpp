@@ -38,6 +38,8 @@ struct Tree {
 };
 
 class Builder {
+  static constexpr int32_t kNone = INT32_MIN;  ///< level of a candidate that is not used
+
  public:
   Builder(const OpContext& cx, const TreeBuild& a) : cx_(cx), a_(a), all_(candidates(a)) {
     value_ = static_cast<float*>(cx.scratch);
@@ -45,6 +47,7 @@ class Builder {
     node_ = order_ + all_;
     token_ = node_ + all_;
     parent_ = token_ + all_;
+    level_ = parent_ + all_;
   }
 
   static int64_t candidates(const TreeBuild& a) {
@@ -71,9 +74,17 @@ class Builder {
  private:
   static int32_t at(const TensorView& t, int64_t i) { return t.as<const int32_t>()[i]; }
 
-  /// Takes in a drafter's candidates, numbered from `base` on; counts the usable ones into `usable`.
+  /// Tokens that the answer has gone on by since the candidates were found; -1: too many, or they are not known.
+  int64_t passed(int64_t s) const {
+    if (!a_.since) return 0;
+    const int64_t since = at(a_.since, s), output = at(a_.output, s), steps = output - since;
+    return since < 0 || steps < 0 || steps >= kTreeNodes || output > a_.history.dims[1] ? -1 : steps;
+  }
+
+  /// Takes in a drafter's candidates, numbered from `base` on; counts the usable ones into `usable`: those below the
+  /// path of `steps` tokens at `way`.
   void collect(const TensorView& tokens, const TensorView& parents, const TensorView& values, const TensorView& count,
-               int64_t s, int64_t base, int64_t& usable) {
+               int64_t s, int64_t base, int64_t steps, const int32_t* way, int64_t& usable) {
     const int64_t c = tokens.dims[1], n = std::clamp<int64_t>(at(count, s), 0, c);
     for (int64_t k = 0; k < n; ++k) {
       const int32_t token = at(tokens, s * c + k), p = at(parents, s * c + k);
@@ -81,15 +92,21 @@ class Builder {
       const int64_t i = base + k;
       node_[i] = -1;
       value_[i] = value;
+      level_[i] = kNone;
       if (value == -INFINITY) continue;
       if (std::isnan(value) || token < 0 || token >= a_.vocabulary || p < -1 || p >= k) {
         *cx_.flags |= std::isnan(value) ? kFlagNotANumber : kFlagIndexClamped;
         value_[i] = -INFINITY;
         continue;
       }
+      // levels count from the new root: 0 is the end of the path, above it they are negative
+      const int64_t level = (p < 0 ? -steps : level_[base + p]) + 1;
+      if (level == kNone + 1 || (level <= 0 && token != way[level + steps - 1])) continue;
+      level_[i] = static_cast<int32_t>(level);
+      if (level <= 0) continue;
       token_[i] = token;
-      parent_[i] = p < 0 ? -1 : static_cast<int32_t>(base + p);
-      if (p >= 0) value_[i] = std::min(value, value_[base + p]);
+      parent_[i] = level == 1 ? -1 : static_cast<int32_t>(base + p);
+      if (level > 1) value_[i] = std::min(value, value_[base + p]);
       order_[usable++] = static_cast<int32_t>(i);
     }
   }
@@ -98,9 +115,13 @@ class Builder {
     allowed = std::min({allowed, kTreeNodes, static_cast<int64_t>(at(a_.capacity, s)) - at(a_.root_slot, s)});
     const int64_t deepest = static_cast<int64_t>(at(a_.limit, s)) - at(a_.output, s) - 1;
     int64_t usable = 0;
-    collect(a_.tokens, a_.parents, a_.values, a_.count, s, 0, usable);
+    if (const int64_t steps = passed(s); steps >= 0) {
+      const int32_t* way =
+          steps == 0 ? nullptr : &a_.history.as<const int32_t>()[s * a_.history.dims[1]] + at(a_.since, s);
+      collect(a_.tokens, a_.parents, a_.values, a_.count, s, 0, steps, way, usable);
+    }
     if (a_.more_tokens)
-      collect(a_.more_tokens, a_.more_parents, a_.more_values, a_.more_count, s, a_.tokens.dims[1], usable);
+      collect(a_.more_tokens, a_.more_parents, a_.more_values, a_.more_count, s, a_.tokens.dims[1], 0, nullptr, usable);
     std::sort(order_, order_ + usable,
               [this](int32_t i, int32_t j) { return value_[i] > value_[j] || (value_[i] == value_[j] && i < j); });
     for (int64_t k = 0; k < usable && tree.nodes < allowed; ++k) {
@@ -158,12 +179,12 @@ class Builder {
   const TreeBuild& a_;
   const int64_t all_;
   float* value_;
-  int32_t *order_, *node_, *token_, *parent_;
+  int32_t *order_, *node_, *token_, *parent_, *level_;
 };
 
 }  // namespace
 
-size_t tree_build_workspace(const TreeBuild& a, int) { return static_cast<size_t>(20 * Builder::candidates(a)); }
+size_t tree_build_workspace(const TreeBuild& a, int) { return static_cast<size_t>(24 * Builder::candidates(a)); }
 
 Status tree_build_cpu(const OpContext& cx, const TreeBuild& a) {
   Builder(cx, a).run();

@@ -32,6 +32,8 @@ struct Candidates {
 
 struct Args {
   Candidates own, more;
+  const int32_t *since, *history;  ///< null: the candidates come after the root
+  int kept;                        ///< tokens of a history
   const int32_t *budget, *root, *root_position, *root_slot, *output, *limit, *capacity, *finished;
   int32_t *token, *parent, *source, *rank, *seq, *position, *slot, *visible, *own_slots, *ancestors, *index, *first,
       *rows;
@@ -45,6 +47,33 @@ struct Args {
 struct GrowSmem {
   int32_t depth[kNodes];
 };
+
+/// Tokens that the answer has gone on by since the first drafter found its candidates; -1: too many, or they are not
+/// known.
+HB_DEVICE int passed(const Args& a, int s) {
+  if (!a.since) return 0;
+  const int64_t since = a.since[s], output = a.output[s], steps = output - since;
+  return since < 0 || steps < 0 || steps >= kNodes || output > a.kept ? -1 : static_cast<int>(steps);
+}
+
+constexpr int kElsewhere = -1;  ///< level of a candidate that does not continue the answer, or too deep to be taken
+constexpr int kNewRoot = -2;    ///< in the place of a parent: the answer has come to this candidate
+
+/// Level of candidate k of the first drafter once the answer has gone on by `steps` tokens: 0 for the end of that path,
+/// 1 for a child of the new root. Values and parents are those that `read_candidate` gave.
+HB_DEVICE int level_of(const Args& a, const float* value, const int32_t* up, int s, int k, int steps) {
+  if (steps < 0) return kElsewhere;
+  int depth = 0;
+  for (int u = k; u >= 0; u = up[u])
+    if (value[u] == -kInfinity || ++depth > steps + kNodes) return kElsewhere;
+  if (depth < steps) return kElsewhere;
+  const int32_t* tokens = a.own.tokens + int64_t{s} * a.own.width;
+  const int32_t* way = a.history + int64_t{s} * a.kept + a.since[s];
+  int at = depth;
+  for (int u = k; u >= 0; u = up[u], --at)
+    if (at <= steps && tokens[u] != way[at - 1]) return kElsewhere;
+  return depth - steps;
+}
 
 /// Value and parent of candidate k of a drafter whose first one has number `base`; -inf where it is not usable.
 HB_DEVICE void read_candidate(const Args& a, const Candidates& from, int s, int k, int base, float& value, int& up) {
@@ -88,6 +117,16 @@ HB_KERNEL void HB_BOUNDS(kGrowThreads, 2) grow_kernel(Args a) {
     }
   }
   sync_block();
+  if (const int steps = passed(a, s); steps != 0) {  // only what lies below the path that the answer took
+    for (int i = t; i < a.own.width; i += step) {
+      const int level = level_of(a, value[0], up[0], s, i, steps);
+      value[1][i] = level > 0 ? value[0][i] : -kInfinity;
+      up[1][i] = level == 0 ? kNewRoot : level == 1 ? -1 : up[0][i];
+    }
+    sync_block();
+    for (int i = t; i < a.own.width; i += step) value[0][i] = value[1][i], up[0][i] = up[1][i];
+    sync_block();
+  }
   // The least value on the way from the root. Whoever lies deeper than the rounds reach is never taken.
   for (int round = 0; round < kPathRounds; ++round) {
     const bool odd = round % 2;
@@ -99,16 +138,17 @@ HB_KERNEL void HB_BOUNDS(kGrowThreads, 2) grow_kernel(Args a) {
       const int u = above[i];
       const float v = from[i], w = u < 0 ? v : from[u];
       to[i] = w < v ? w : v;
-      next[i] = u < 0 ? -1 : above[u];
+      next[i] = u < 0 ? u : above[u];
     }
     sync_block();
   }
   const float* worth = kPathRounds % 2 ? value[1] : value[0];
-  int32_t* node = up[0];  // node that a candidate became
+  const int32_t* top = kPathRounds % 2 ? up[1] : up[0];
+  int32_t* node = kPathRounds % 2 ? up[0] : up[1];  // node that a candidate became
   for (int i = t; i < a.room; i += step) {
     const float v = worth[i];
     key[i] = v == -kInfinity ? ~uint64_t{0} : ~key_of(v, i);
-    node[i] = -1;
+    node[i] = top[i] == kNewRoot ? 0 : -1;
   }
   sync_block();
   sort_keys(key, a.room);
@@ -308,6 +348,9 @@ Status tree_build_cuda(const OpContext& cx, const TreeBuild& a) {
   unsigned char* scratch = static_cast<unsigned char*>(cx.scratch);
   const Args args = {candidates(a.tokens, a.parents, a.values, a.count),
                      candidates(a.more_tokens, a.more_parents, a.more_values, a.more_count),
+                     a.since ? at(a.since) : nullptr,
+                     a.history ? at(a.history) : nullptr,
+                     a.history ? static_cast<int>(a.history.dims[1]) : 0,
                      at(a.budget),
                      at(a.root),
                      at(a.root_position),

@@ -10,6 +10,8 @@ struct TreeBuild {
   TensorView parents;        // [B C]
   TensorView values;         // [B C]
   TensorView count;          // [B]
+  TensorView since;          // [B], may be absent
+  TensorView history;        // [B L], may be absent
   TensorView more_tokens;    // [B M], may be absent
   TensorView more_parents;   // [B M], may be absent
   TensorView more_values;    // [B M], may be absent
@@ -46,6 +48,9 @@ inline constexpr Operand tree_build_operands[] = {
           "logarithm of the estimated probability that the candidate is reached and accepted; a candidate is worth no "
           "more than what it follows; -inf: unused"),
     HB_IN(TreeBuild, count, kI32, '-', "B", "candidates of each sequence; clamped to [0, C]"),
+    HB_OPT(TreeBuild, since, kI32, '-', "B",
+           "tokens of the answer that the candidates come after; without it `output`, the root itself"),
+    HB_OPT(TreeBuild, history, kI32, '-', "B L", "tokens of the answer; given together with `since`"),
     HB_OPT(TreeBuild, more_tokens, kI32, '-', "B M", "candidates of a second drafter, numbered from C on"),
     HB_OPT(TreeBuild, more_parents, kI32, '-', "B M", "candidate of the same drafter, counted from its first"),
     HB_OPT(TreeBuild, more_values, kF32, '-', "B M", "their values"),
@@ -86,6 +91,8 @@ inline Status tree_build_rules(void* args) {
   for (const TensorView* t : {&a.more_parents, &a.more_values, &a.more_count})
     if (t->present != a.more_tokens.present)
       return Status::mismatch(Code::BAD_SHAPE, "more_tokens", "all of more_* together", "only some of them");
+  if (a.since.present != a.history.present)
+    return Status::mismatch(Code::BAD_SHAPE, "since", "since and history together", "only one of them");
   if (a.more_tokens && a.more_tokens.dims[1] > 65536)
     return Status::mismatch(Code::BAD_SHAPE, "more_tokens", "at most 65536 candidates", num(a.more_tokens.dims[1]));
   for (TensorView* t : {&a.token, &a.parent, &a.source, &a.rank, &a.seq, &a.position, &a.slot, &a.visible, &a.index})
@@ -108,7 +115,10 @@ inline constexpr Contract tree_build_contract = contract<TreeBuild>(
     "descending, index ascending\" until the budget, the rows, the cache or the answer's limit is full: one whose "
     "parent was not taken is left out, one that repeats a sibling's token is merged with it. Nodes are numbered depth "
     "first, children in the order in which they were taken. A candidate with a value that is not a number, a token out "
-    "of range or a parent that is no index below its own is left out and flagged. Every running sequence has a root; "
+    "of range or a parent that is no index below its own is left out and flagged. With `since`, the tokens "
+    "history[since .. output) are followed down the first drafter's candidates: what lies below the end of that path "
+    "are the candidates, its children those of the root, values on the way do not count; there are none where the path "
+    "is not among them, is longer than 127 tokens or not in the history. Every running sequence has a root; "
     "sequences take rows in order, each leaves one row for every sequence behind it. Rows beyond `rows` hold 0, "
     "parent, "
     "source and slot -1",

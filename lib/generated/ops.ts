@@ -481,6 +481,10 @@ export interface TreeBuildArgs {
   values: Tensor<'f32'>;
   /** [B]: candidates of each sequence; clamped to [0, C]. */
   count: Tensor<'i32'>;
+  /** [B]: tokens of the answer that the candidates come after; without it `output`, the root itself. */
+  since?: Tensor<'i32'> | undefined;
+  /** [B L]: tokens of the answer; given together with `since`. */
+  history?: Tensor<'i32'> | undefined;
   /** [B M]: candidates of a second drafter, numbered from C on. */
   moreTokens?: Tensor<'i32'> | undefined;
   /** [B M]: candidate of the same drafter, counted from its first. */
@@ -514,7 +518,7 @@ export interface TreeBuildArgs {
 /**
  * Draft trees of a ragged batch from scored candidates: select, merge, number depth first, derive the masks.
  *
- * `a candidate's value is min(values, value of what it follows); candidates are taken in the order "value descending, index ascending" until the budget, the rows, the cache or the answer's limit is full: one whose parent was not taken is left out, one that repeats a sibling's token is merged with it. Nodes are numbered depth first, children in the order in which they were taken. A candidate with a value that is not a number, a token out of range or a parent that is no index below its own is left out and flagged. Every running sequence has a root; sequences take rows in order, each leaves one row for every sequence behind it. Rows beyond `rows` hold 0, parent, source and slot -1`
+ * `a candidate's value is min(values, value of what it follows); candidates are taken in the order "value descending, index ascending" until the budget, the rows, the cache or the answer's limit is full: one whose parent was not taken is left out, one that repeats a sibling's token is merged with it. Nodes are numbered depth first, children in the order in which they were taken. A candidate with a value that is not a number, a token out of range or a parent that is no index below its own is left out and flagged. With `since`, the tokens history[since .. output) are followed down the first drafter's candidates: what lies below the end of that path are the candidates, its children those of the root, values on the way do not count; there are none where the path is not among them, is longer than 127 tokens or not in the history. Every running sequence has a root; sequences take rows in order, each leaves one row for every sequence behind it. Rows beyond `rows` hold 0, parent, source and slot -1`
  *
  * Returns
  * - `token` [N]: token of each row.
@@ -558,6 +562,8 @@ export function treeBuild(
       args.parents,
       args.values,
       args.count,
+      args.since,
+      args.history,
       args.moreTokens,
       args.moreParents,
       args.moreValues,

@@ -14,7 +14,13 @@ interface Sequence {
   /** Of a second drafter. */
   more?: [number, number, number][];
   moreCount?: number;
+  /** Tokens of the answer, and how many of them the candidates come after. */
+  history?: number[];
+  since?: number;
 }
+
+/** Columns of histories in these cases: with `output` beyond them nothing is known. */
+const KEPT = 160;
 
 const VOCABULARY = 50;
 
@@ -45,6 +51,7 @@ function inputs(sequences: Sequence[], rows: number) {
     };
   };
   const two = sequences.some((s) => s.more);
+  const goesOn = sequences.some((s) => s.history);
   const each = (pick: (s: Sequence, i: number) => number) => counts(sequences.map(pick));
   return {
     operands: {
@@ -59,6 +66,15 @@ function inputs(sequences: Sequence[], rows: number) {
             (s) => s.more ?? [],
             (s) => s.moreCount ?? s.more?.length ?? 0,
           )
+        : {}),
+      ...(goesOn
+        ? {
+            since: each((s) => s.since ?? s.output ?? 5),
+            history: counts(
+              sequences.flatMap((s) => Array.from({ length: KEPT }, (_, i) => s.history?.[i] ?? 2 ** 30)),
+              [b, KEPT],
+            ),
+          }
         : {}),
       budget: each((s) => s.budget ?? 128),
       root: each((_, i) => 40 + i),
@@ -90,7 +106,7 @@ function ragged(
   tag: 'small' | 'edge' | 'perf',
   sizes: number[],
   rows: number,
-  { spoil = 0, more = 0 }: { spoil?: number; more?: number } = {},
+  { spoil = 0, more = 0, goesOn = false }: { spoil?: number; more?: number; goesOn?: boolean } = {},
 ) {
   return {
     name,
@@ -102,13 +118,25 @@ function ragged(
           candidates: random(rng, n, spoil),
           ...(more > 0 ? { more: random(rng, more * (i + 1), spoil) } : {}),
           budget: n < 2 ? 1 : between(rng, 1, n + 3),
-          output: i,
+          output: goesOn ? i + (i % 3) : i,
+          // few tokens, so that some paths are among the candidates
+          ...(goesOn ? { since: i, history: Array.from({ length: 2 * n }, () => between(rng, 0, 2)) } : {}),
         })),
         rows,
       ),
   };
 }
 
+const branching: [number, number, number][] = [
+  [3, -1, -1],
+  [4, -1, -0.5],
+  [5, 0, -1.25],
+  [4, 0, -1.5],
+  [6, 1, -0.75],
+  [7, 3, -2],
+  [8, 3, -1.75],
+  [9, 5, -2.5],
+];
 const chain = (n: number): [number, number, number][] => Array.from({ length: n }, (_, i) => [i % 50, i - 1, -i / 9]);
 const star = (n: number): [number, number, number][] => Array.from({ length: n }, (_, i) => [i % 50, -1, (i * 7) % 11]);
 
@@ -238,6 +266,86 @@ export const cases: OpCases = {
       ],
       64,
     ),
+    one(
+      'the answer has gone on',
+      'small',
+      [
+        // down a path, to a leaf, off the tree, not at all
+        { candidates: branching, history: [0, 0, 3, 4], since: 2, output: 4 },
+        { candidates: branching, history: [3, 4, 7], since: 0, output: 3 },
+        { candidates: branching, history: [3, 9], since: 0, output: 2 },
+        { candidates: branching, history: [3, 4], since: 2, output: 2 },
+        { candidates: branching, history: [3], since: 0, output: 1, budget: 3 },
+      ],
+      40,
+    ),
+    one(
+      'the answer has gone on: repeated siblings go on together, and a path ends where a candidate is unused',
+      'edge',
+      [
+        {
+          candidates: [
+            [3, -1, -1],
+            [3, -1, -2],
+            [4, 0, -3],
+            [5, 1, -2.5],
+            [4, 1, -2.25],
+            [6, 4, -4],
+            [6, 2, -9],
+          ],
+          history: [3],
+          since: 0,
+          output: 1,
+        },
+        {
+          candidates: [
+            [3, -1, Number.NEGATIVE_INFINITY],
+            [4, 0, 0],
+            [3, -1, Number.NaN],
+            [5, 2, 0],
+            [3, 7, 0],
+            [6, 4, 0],
+          ],
+          history: [3],
+          since: 0,
+          output: 1,
+        },
+        // worth less than what was on the way
+        {
+          candidates: [
+            [3, -1, -5],
+            [4, 0, -1],
+            [6, 0, -2],
+            [5, 1, 7],
+          ],
+          history: [3],
+          since: 0,
+          output: 1,
+        },
+      ],
+      40,
+    ),
+    one(
+      'the answer has gone on: histories that say nothing',
+      'edge',
+      [
+        { candidates: chain(9), history: [0, 1], since: 3, output: 2 },
+        { candidates: chain(9), history: [0, 1], since: -1, output: 2 },
+        { candidates: chain(9), history: [0, 1], since: -(2 ** 31), output: 2 ** 31 - 1 },
+        { candidates: chain(9), history: chain(160).map(([t]) => t), since: 158, output: 161 },
+        { candidates: chain(140), history: chain(140).map(([t]) => t), since: 0, output: 128 },
+        { candidates: chain(140), history: chain(140).map(([t]) => t), since: 0, output: 127 },
+        { candidates: chain(9), history: [0, -7], since: 0, output: 2 },
+        { candidates: chain(3), history: [0, 1, 2, 3], since: 0, output: 4 },
+      ],
+      64,
+    ),
+    ragged('the answer has gone on: random trees', 'small', [30, 0, 60, 9, 40], 120, { goesOn: true }),
+    ragged('the answer has gone on: hostile candidates of two drafters', 'edge', [40, 60, 50], 120, {
+      goesOn: true,
+      spoil: 0.2,
+      more: 9,
+    }),
     ragged('16 nodes', 'perf', [15], 16),
     ragged('64 nodes', 'perf', [63], 64),
     ragged('128 nodes', 'perf', [127], 128),
@@ -269,7 +377,17 @@ export const cases: OpCases = {
         depth: 0,
         children: [],
       };
-      // worth of every usable candidate: the least value on its way from the root
+      // what the answer has gone on by since; undefined: nobody knows
+      const since = operands.since ? at('since', s) : at('output', s);
+      const passed = at('output', s) - since;
+      const known = since >= 0 && passed >= 0 && passed < 128 && at('output', s) <= KEPT;
+      const way = !operands.since
+        ? []
+        : known
+          ? Array.from({ length: passed }, (_, i) => at('history', s * KEPT + since + i))
+          : undefined;
+      // way to every usable candidate, and its worth: the least value on the way from the root
+      const ways: ([number, number][] | undefined)[] = [];
       const worth: (number | undefined)[] = [];
       const above: number[] = [];
       const tokens: number[] = [];
@@ -279,6 +397,7 @@ export const cases: OpCases = {
         ['more_', c],
       ] as const) {
         const width = operands[`${prefix}tokens`]?.shape[1] ?? 0;
+        const before = prefix === '' ? way : [];
         const count = width === 0 ? 0 : Math.min(Math.max(at(`${prefix}count`, s), 0), width);
         for (let k = 0; k < count; k++) {
           const [token, parent, value] = ['tokens', 'parents', 'values'].map((name) =>
@@ -286,10 +405,15 @@ export const cases: OpCases = {
           ) as [number, number, number];
           const usable = token >= 0 && token < VOCABULARY && parent >= -1 && parent < k && value > -Infinity;
           const i = base + k;
-          above[i] = parent < 0 ? -1 : base + parent;
+          const up = parent < 0 ? [] : ways[base + parent];
+          ways[i] = usable && up ? [...up, [token, value]] : undefined;
+          const path = ways[i];
+          if (!before || !path || path.length <= before.length) continue;
+          if (!before.every((wanted, d) => path[d]?.[0] === wanted)) continue;
+          above[i] = path.length === before.length + 1 ? -1 : base + parent;
           tokens[i] = token;
-          worth[i] = usable ? Math.min(value, parent < 0 ? Infinity : (worth[base + parent] ?? -Infinity)) : undefined;
-          if (usable) rank.push(i);
+          worth[i] = Math.min(...path.slice(before.length).map(([, v]) => v));
+          rank.push(i);
         }
       }
       rank.sort((i, j) => ((worth[j] as number) > (worth[i] as number) ? 1 : worth[j] === worth[i] ? i - j : -1));
