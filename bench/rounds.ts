@@ -100,7 +100,7 @@ export async function roundRows(
           state.start(0, { sequence, first: 1, limit: 2 * MAX_DRAFTED, stop: [], sampling: GREEDY });
           if (turn === 'profiled') cx.profileStart();
           const start = performance.now();
-          if (row.tree) state.propose([{ tree: row.tree, nodes: row.nodes - 1 }]);
+          if (row.tree) state.propose([{ tree: row.tree, nodes: row.nodes - 1, since: 0 }]);
           const [result] = await rounds.receive(rounds.run(row.nodes, OPTIONS));
           const seconds = (performance.now() - start) / 1e3;
           row.tokens = result?.events[0]?.tokens.length ?? 0;

@@ -29,9 +29,10 @@ export class AdaptivePolicy implements DraftPolicy {
     return { nodes: Math.min(turn.nodes, this.#limits.nodes), depth: this.#limits.depth };
   }
 
-  size(tree: DraftTree): number {
+  size(tree: DraftTree, ahead = false): number {
+    const values = bestValues(tree, this.#limits.nodes);
     const draftMs = performance.now() - this.#asked;
-    const { nodes, steps } = this.#control.plan(bestValues(tree, this.#limits.nodes), { draftMs });
+    const { nodes, steps } = this.#control.plan(values, ahead ? { ahead } : { draftMs });
     this.#plainSteps = steps;
     return nodes;
   }

@@ -131,10 +131,16 @@ export class SpeculationControl {
    * @param values of the drafted nodes of all sequences of the round, largest first
    * @param roots sequences of the round
    * @param draftMs time that drafting took
+   * @param ahead the round before it is still at work: it is over when this one begins, and the host has drafted meanwhile
    */
-  plan(values: ArrayLike<number>, { roots = 1, draftMs = 0 }: { roots?: number; draftMs?: number } = {}): Plan {
-    this.#drafted(draftMs);
-    const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, this.#draftMs);
+  plan(
+    values: ArrayLike<number>,
+    { roots = 1, draftMs = 0, ahead = false }: { roots?: number; draftMs?: number; ahead?: boolean } = {},
+  ): Plan {
+    this.#drafted(ahead ? 0 : draftMs);
+    // points of the curve hold the host's wait for a round, which is none then
+    const extraMs = ahead ? this.#curve.stepMs - this.#curve.ms(1) : this.#draftMs;
+    const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, extraMs);
     if (!this.#on && values.length > 0) return { nodes: values.length, steps: 0 }; // a probe is to find out
     if (nodes > 0 && tokens * this.#curveStep(roots) > roots * ms) {
       this.#idle = 1;

@@ -3,11 +3,12 @@ import { stepsAhead } from './ahead.js';
 import type { Decoder } from './decoder.js';
 import { DeviceDrafts } from './device.js';
 import type { DraftBudget, Drafter, HostDrafter } from './drafter.js';
+import { expectedTokens, Lookahead, twice } from './lookahead.js';
 import { type RoundEvent, type RoundResult, Rounds, type RoundTrace } from './round.js';
-import { type DecodeStart, DecodeState, type Draft } from './state.js';
+import { type DecodeStart, DecodeState, type Draft, type Proposal } from './state.js';
 import { DraftTree, MAX_DRAFTED } from './tree.js';
 
-/** Plain steps that are queued ahead while a drafter may have an idea after each of them. */
+/** Rounds in flight while a drafter may have an idea after each of them. */
 const AHEAD_OF_DRAFTER = 2;
 
 /** Decides how much is drafted and verified for one answer. */
@@ -16,8 +17,12 @@ export interface DraftPolicy {
   readonly eager?: boolean;
   /** What the drafter is asked for; undefined: it is not asked now. */
   budget(): DraftBudget | undefined;
-  /** Nodes to verify of a proposal, best first; 0: a plain step is worth more. */
-  size(tree: DraftTree): number;
+  /**
+   * Nodes to verify of a proposal, best first; 0: a plain step is worth more.
+   *
+   * @param ahead the round before it is still at work: drafting takes no time of its own, nor does the host between the two
+   */
+  size(tree: DraftTree, ahead: boolean): number;
   /**
    * What a round gave, and how long it took.
    *
@@ -82,6 +87,29 @@ interface Seat<I extends DecodeItem> {
   ending: boolean;
   /** Its drafter on the host has not been started: the first steps are queued before it is. */
   fresh: boolean;
+  /** Tokens of the answer that are known. */
+  tokens: number[];
+  /** What the drafter said when so many tokens were known. */
+  newest: { tree: DraftTree; since: number } | undefined;
+  lookahead: Lookahead;
+}
+
+/** A round that is queued or at work. */
+interface Flight {
+  /** By row; undefined: a plain step. */
+  drafts: (Proposal | undefined)[] | undefined;
+  /** Another one was before it when it was drafted. */
+  ahead: boolean;
+}
+
+/** What drafters of the host have to say about the next round. */
+interface Proposals {
+  /** One was asked. */
+  asked: boolean;
+  /** A draft per row, if any has one. */
+  drafts?: (Proposal | undefined)[] | undefined;
+  /** Nothing is to be queued before the rounds in flight are in. */
+  wait?: boolean;
 }
 
 /** Decodes up to `size` sequences side by side; programs and state are kept from one batch to the next. */
@@ -123,9 +151,8 @@ export class BatchDecoder {
     const seats: (Seat<I> | undefined)[] = Array.from({ length: this.size }, () => undefined);
     this.#seats = seats;
     const onDevice = this.#onDevice;
-    let [queued, seen, ticket] = [0, 0, 0];
-    /** The drafts of the round in flight. Such a round goes alone: what comes after it depends on what it gives. */
-    let drafts: (Draft | undefined)[] | undefined;
+    let [seen, ticket] = [0, 0];
+    const flights: Flight[] = [];
     const start = performance.now();
     /** Since when the device has been at what comes next, and what had been drafted until then. */
     let [since, drafted] = [start, times.draftMs];
@@ -141,35 +168,36 @@ export class BatchDecoder {
         if (!seat.speculation) onDevice.start(b, undefined, item);
       }
     };
-    const run = (proposed: (Draft | undefined)[], budgets: (DraftBudget | undefined)[]) => {
+    const run = (drafts: Flight['drafts'], budgets: (DraftBudget | undefined)[]) => {
       const turn = onDevice.turn(
         seats.map((seat) => seat?.speculation?.drafter),
         budgets.map((budget) => budget?.nodes),
       );
-      const nodes = onDevice.prepare(proposed, turn);
+      const nodes = onDevice.prepare(drafts ?? [], turn);
+      if (drafts && flights.length === 0) [since, drafted] = [performance.now(), times.draftMs];
+      flights.push({ drafts, ahead: flights.length > 0 });
       ticket = rounds.run(1 + nodes, { traced, penalized, device: turn?.drafting });
-      queued++;
     };
     const queue = () =>
       cx.within(activity, () => {
-        if (drafts) return;
-        seatAll();
-        if (!seats.some((seat) => seat)) return;
-        const fresh = seats.some((seat) => seat?.fresh);
-        const budgets = seats.map((seat) =>
-          attempt(seat, ({ drafter, policy }) => (drafter.kind === 'device' ? policy.budget() : undefined)),
-        );
-        const { asked, proposed } = fresh ? { asked: true } : this.#propose(seats, budgets, times);
-        if (proposed && queued > seen) return; // ask again once the steps in flight are in
-        if (proposed) {
-          drafts = proposed;
-          [since, drafted] = [performance.now(), times.draftMs];
-          run(proposed, budgets);
-          return;
+        for (let more = true; more; ) {
+          seatAll();
+          if (!seats.some((seat) => seat)) return;
+          const fresh = seats.some((seat) => seat?.fresh);
+          const budgets = seats.map((seat) =>
+            attempt(seat, ({ drafter, policy }) => (drafter.kind === 'device' ? policy.budget() : undefined)),
+          );
+          const { asked, drafts, wait } = fresh ? { asked: true } : this.#propose(seats, budgets, flights, times);
+          if (wait) return;
+          if (drafts) {
+            run(drafts, budgets);
+            continue;
+          }
+          const ahead = asked ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
+          while (flights.length < ahead) run(undefined, budgets);
+          if (fresh) this.#startDrafters(seats, times); // while the device is at work
+          more = false;
         }
-        const ahead = asked ? AHEAD_OF_DRAFTER : stepsAhead(performance.now() - start, seen);
-        while (queued - seen < ahead) run([], budgets);
-        if (fresh) this.#startDrafters(seats, times); // while the device is at work
       });
     try {
       await this.#settled;
@@ -178,7 +206,7 @@ export class BatchDecoder {
         onDevice.reset();
       });
       queue();
-      while (queued > seen && seats.some((seat) => seat)) {
+      while (flights.length > 0 && seats.some((seat) => seat)) {
         const results = await rounds.receive(ticket);
         if (results.length === 0) {
           await cx.sync(activity);
@@ -186,17 +214,17 @@ export class BatchDecoder {
         }
         const now = performance.now();
         const ms = (now - since) / results.length;
+        const ended = flights.splice(0, results.length);
         times.draftMs += results.reduce((sum, result) => sum + result.draftMs, 0);
-        if (drafts || results.some(({ events }) => events.some(({ nodes }) => nodes > 1)))
+        if (ended.some(({ drafts }) => drafts) || results.some(({ events }) => events.some(({ nodes }) => nodes > 1)))
           times.verifyMs += now - since - (times.draftMs - drafted); // may be late news of an earlier draft: no clamp here
         [since, drafted] = [now, times.draftMs];
         seen += results.length;
-        const news = results.map((result) => this.#read(seats, result, { drafts, ms, times }));
-        drafts = undefined;
+        const news = results.map((result, i) => this.#read(seats, result, { flight: ended[i] as Flight, ms, times }));
         queue(); // the device goes on while the consumer looks at what it has
         for (const round of news) if (round.length > 0) yield round;
         // the consumer may have ended items, or made room for more
-        if (queued === seen || !seats.some((seat) => seat)) queue();
+        if (flights.length === 0 || !seats.some((seat) => seat)) queue();
       }
     } finally {
       this.#seats = [];
@@ -235,43 +263,62 @@ export class BatchDecoder {
   }
 
   /**
-   * Whether a drafter of the host was asked, and a draft per row unless none has an idea.
+   * Asks the drafters of the host.
    *
    * @param budgets of rows with a drafter on the device
    */
   #propose(
     seats: readonly (Seat<DecodeItem> | undefined)[],
     budgets: readonly (DraftBudget | undefined)[],
+    flights: readonly Flight[],
     times: DecodeTimes,
-  ): { asked: boolean; proposed?: (Draft | undefined)[] | undefined } {
+  ): Proposals {
     const start = performance.now();
-    let [asked, any] = [false, false];
+    const onDevice = seats.some((seat) => seat?.speculation?.drafter.kind === 'device');
+    const mayLead = (seat: Seat<DecodeItem> | undefined) => !onDevice && seat?.lookahead.pays === true;
+    const [before] = flights;
+    // what comes after a draft depends on what it gives
+    const drafted = flights.some((flight) => flight.drafts);
+    if (drafted && (flights.length > 1 || !seats.some(mayLead))) return { asked: true, wait: true };
+    let [asked, any, idea] = [false, false, false];
     const drafts = seats.map((seat, b) =>
-      attempt(seat, (speculation) => {
+      attempt(seat, (speculation): Proposal | undefined => {
         const { drafter, policy } = speculation;
         const host = hostOf(speculation);
-        if (!host) return undefined;
-        const budget = drafter === host ? policy.budget() : budgets[b];
-        if (!budget) return undefined;
+        if (!seat || !host) return undefined;
+        const since = seat.tokens.length;
+        if (seat.newest?.since !== since) {
+          const budget = drafter === host ? policy.budget() : budgets[b];
+          if (!budget) return undefined;
+          const proposal = host.propose(mayLead(seat) ? twice(budget) : budget);
+          // what ends the answer would be the bonus token anyway, and nothing follows it
+          const tree = DraftTree.from(proposal ?? NOTHING, this.#decoder.vocabulary).without(seat.item.stop);
+          seat.newest = { tree, since };
+        }
         asked = true;
-        const proposal = host.propose(budget);
-        if (!proposal) return undefined;
-        // what ends the answer would be the bonus token anyway, and nothing follows it
-        const tree = DraftTree.from(proposal, this.#decoder.vocabulary).without(seat?.item.stop ?? []);
-        const nodes = tree.size === 0 ? 0 : drafter === host ? policy.size(tree) : budget.nodes;
-        any ||= nodes > 0;
-        return nodes > 0 ? { tree, nodes } : undefined;
+        const { tree } = seat.newest;
+        if (tree.size === 0) return undefined;
+        const leads = flights.length === 1 && mayLead(seat);
+        const rest = leads ? leftAfter(before as Flight, b, seat.tokens, tree) : tree;
+        if (!rest || rest.size === 0) return undefined;
+        const nodes = drafter === host ? policy.size(rest, leads) : (budgets[b]?.nodes ?? 0);
+        if (nodes === 0) return undefined;
+        any = true;
+        idea ||= flights.length === 0 || leads;
+        return { tree, nodes, since };
       }),
     );
     times.draftMs += performance.now() - start;
-    return { asked, proposed: any ? drafts : undefined };
+    // one that does not lead asks again once the rounds in flight are in
+    if (idea) return { asked, drafts };
+    return { asked, wait: any || drafted };
   }
 
   /** Takes in what a round gave. */
   #read<I extends DecodeItem>(
     seats: (Seat<I> | undefined)[],
     result: RoundResult,
-    { drafts, ms, times }: { drafts: readonly (Draft | undefined)[] | undefined; ms: number; times: DecodeTimes },
+    { flight, ms, times }: { flight: Flight; ms: number; times: DecodeTimes },
   ): ItemRound<I>[] {
     const start = performance.now();
     const hosted = seats.some((seat) => seat?.speculation && hostOf(seat.speculation));
@@ -284,7 +331,10 @@ export class BatchDecoder {
       attempt(seat, (speculation) => {
         const host = hostOf(speculation);
         const alone = speculation.drafter === host;
-        speculation.policy.observe(alone ? drafts?.[b] : undefined, event, ms, result.draftMs);
+        const draft = verifiedBy(flight, b, seat.tokens);
+        if (flight.drafts?.[b]) seat.lookahead.observe(flight.ahead ? event.nodes > 1 : undefined);
+        seat.tokens.push(...event.tokens);
+        speculation.policy.observe(alone ? draft : undefined, event, ms, result.draftMs);
         host?.observe(event.tokens);
         if (event.finished) host?.finish();
       });
@@ -300,12 +350,36 @@ export class BatchDecoder {
 /** The drafter on the JavaScript thread. */
 const hostOf = ({ drafter, beside }: Speculation) => (drafter.kind === 'host' ? drafter : beside);
 
+const NOTHING = { tokens: [], parents: [] };
+
+/** What a round verifies of its draft for a row; undefined: nothing. `tokens`: of the answer before it. */
+function verifiedBy({ drafts }: Flight, b: number, tokens: readonly number[]): Draft | undefined {
+  const draft = drafts?.[b];
+  if (!draft) return undefined;
+  const tree = draft.tree.after(tokens.slice(draft.since));
+  return tree.size > 0 ? { tree, nodes: draft.nodes } : undefined;
+}
+
+/** What is left of a tree after the round in flight, if that gives what it is expected to. `tokens`: of the answer before it. */
+function leftAfter(flight: Flight, b: number, tokens: readonly number[], tree: DraftTree): DraftTree | undefined {
+  const way = expectedTokens(tree, verifiedBy(flight, b, tokens));
+  return way && tree.after(way);
+}
+
 /** A seat for an item; its drafter on the host starts at once if its policy wants that. */
 function seatOf<I extends DecodeItem>(item: I): Seat<I> {
   const { speculation } = item;
   const host = speculation && hostOf(speculation);
   const eager = speculation?.policy.eager ?? false;
-  const seat: Seat<I> = { item, speculation, ending: false, fresh: host !== undefined && !eager };
+  const seat: Seat<I> = {
+    item,
+    speculation,
+    ending: false,
+    fresh: host !== undefined && !eager,
+    tokens: [],
+    newest: undefined,
+    lookahead: new Lookahead(),
+  };
   if (eager) attempt(seat, ({ prompt }) => host?.start(prompt));
   return seat;
 }

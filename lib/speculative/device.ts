@@ -1,6 +1,6 @@
 import type { DeviceDraft, DeviceDrafter, Drafter } from './drafter.js';
 import type { DeviceDrafting, Rounds } from './round.js';
-import type { DecodeStart, DecodeState, Draft } from './state.js';
+import type { DecodeStart, DecodeState, Proposal } from './state.js';
 
 /** What a round asks of a drafter on the device. */
 export interface DeviceTurn {
@@ -63,7 +63,7 @@ export class DeviceDrafts {
    * @param drafts of the host, or none; with a drafter on the device they share its trees
    * @returns drafted nodes of its largest tree
    */
-  prepare(drafts: readonly (Draft | undefined)[], turn: DeviceTurn | undefined): number {
+  prepare(drafts: readonly (Proposal | undefined)[], turn: DeviceTurn | undefined): number {
     this.#beginning = false;
     this.#fresh = turn && turn.drafting.depth > 0 ? turn.drafter : undefined;
     const nodes = turn?.nodes.map((n, b) => (turn.drafting.fresh || drafts[b] ? n : 0));

@@ -35,8 +35,11 @@ export async function measureCostCurve(decoder: Decoder, sequence: Sequence): Pr
   const sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1, seed: 1 };
   const begin = performance.now();
   const isLate = () => performance.now() - begin > MOST_MS;
+  /** Tokens of the sequence so far. */
+  let since = 0;
   const received = async (ticket: number) => {
     const ended = await rounds.receive(ticket);
+    for (const { events } of ended) since += events[0]?.tokens.length ?? 0;
     if (ended.length > 0) return ended.length;
     await cx.sync(); // a round that tells nothing has failed
     throw new HyperBagelError('INTERNAL', 'a measured round told nothing');
@@ -60,7 +63,7 @@ export async function measureCostCurve(decoder: Decoder, sequence: Sequence): Pr
       parents: Int32Array.from({ length: n }, (_, i) => i - 1),
     });
     const start = performance.now();
-    state.propose([{ tree, nodes: n }]);
+    state.propose([{ tree, nodes: n, since }]);
     await received(rounds.run(nodes, options));
     return performance.now() - start;
   };

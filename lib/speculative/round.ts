@@ -137,6 +137,8 @@ export class Rounds {
           parents: state.candidateParents,
           values: more ? state.candidateLogs : state.candidateValues,
           count: state.candidateCount,
+          since: width > 1 ? state.since : undefined,
+          history: width > 1 ? state.history : undefined,
           moreTokens: more?.tokens,
           moreParents: more?.parents,
           moreValues: more?.values,

@@ -39,6 +39,12 @@ export interface Draft {
   nodes: number;
 }
 
+/** A draft that may have been made before the answer's last tokens: what is left of its tree below them is verified. */
+export interface Proposal extends Draft {
+  /** Tokens of the answer that the tree comes after. */
+  since: number;
+}
+
 const STOP_TOKENS = 8;
 
 /** Low and high halves of a seed below 2^53. */
@@ -76,9 +82,10 @@ export class DecodeState {
   readonly candidateValues: Tensor<'f32'>;
   /** [B, C] their values where they compete with another drafter's; written then only. */
   readonly candidateLogs: Tensor<'f32'>;
-  /** [B] how many candidates, and the most nodes of a tree. */
+  /** [B] how many candidates, the most nodes of a tree, and the tokens of the answer that the candidates come after. */
   readonly candidateCount: Tensor<'i32'>;
   readonly budget: Tensor<'i32'>;
+  readonly since: Tensor<'i32'>;
   /** [B] the budget of a plain step. */
   readonly single: Tensor<'i32'>;
   readonly #tablePages: number;
@@ -111,10 +118,11 @@ export class DecodeState {
       return { whole, parts };
     };
     const c = MAX_DRAFTED;
-    const draft = block('i32', [c, c, 1, 1]);
+    const draft = block('i32', [c, c, 1, 1, 1]);
     this.#draft = draft.whole;
     this.#words = new Int32Array(this.#draft.elements);
     [this.candidateTokens, this.candidateParents, this.candidateCount, this.budget] = draft.parts as Four<'i32'>;
+    this.since = draft.parts[4] as Tensor<'i32'>;
     this.candidateValues = keep(cx.zeros('f32', [size, c]));
     this.candidateValues.write(Float32Array.from({ length: size * c }, (_, i) => -(i % c)));
     const ints = block('i32', [1, 1, 1, 1, 1, 1, STOP_TOKENS, tablePages, 1, 2, 1]);
@@ -185,7 +193,7 @@ export class DecodeState {
    * @param onDevice of rows whose candidates are on the device, all of their trees' nodes without the root; given, values are
    * written too, for both to be compared by
    */
-  propose(drafts: readonly (Draft | undefined)[], onDevice?: readonly (number | undefined)[]): void {
+  propose(drafts: readonly (Proposal | undefined)[], onDevice?: readonly (number | undefined)[]): void {
     const { size } = this;
     const c = MAX_DRAFTED;
     const words = this.#words.fill(0);
@@ -195,7 +203,7 @@ export class DecodeState {
     });
     drafts.forEach((draft, b) => {
       if (!draft) return;
-      const { tree, nodes } = draft;
+      const { tree, nodes, since } = draft;
       const { order } = tree;
       const place = new Int16Array(tree.size);
       order.forEach((node, i) => {
@@ -207,6 +215,7 @@ export class DecodeState {
       });
       words[2 * size * c + b] = tree.size;
       words[2 * size * c + size + b] = (onDevice?.[b] ?? nodes) + 1;
+      words[2 * size * c + 2 * size + b] = since;
     });
     this.#draft.write(words);
     if (logs) this.candidateLogs.write(logs);

@@ -195,6 +195,30 @@ export class DraftTree {
     return path;
   }
 
+  /** What is left once the answer has gone on with some tokens: the part below them, their last one the root. */
+  after(tokens: readonly number[]): DraftTree {
+    if (tokens.length === 0) return this;
+    const path = this.follow(tokens);
+    const root = path.at(-1) as number;
+    const place = new Int32Array(this.size).fill(-1);
+    const kept: number[] = [];
+    for (let i = 0; path.length === tokens.length && i < this.size; i++) {
+      const parent = this.parents[i] as number;
+      if (parent !== root && (parent < 0 || place[parent] === -1)) continue;
+      place[i] = kept.length;
+      kept.push(i);
+    }
+    const reached = kept.length > 0 ? (this.values[root] as number) : 0;
+    return new DraftTree({
+      tokens: kept.map((i) => this.tokens[i] as number),
+      parents: kept.map((i) => place[this.parents[i] as number] ?? -1),
+      // what is worth nothing stays so
+      values: kept.map((i) =>
+        (this.values[i] as number) === -Infinity ? -Infinity : (this.values[i] as number) - reached,
+      ),
+    });
+  }
+
   /** The tree without the nodes that hold one of these tokens and without what is below them. */
   without(tokens: readonly number[]): DraftTree {
     if (!this.tokens.some((token) => tokens.includes(token))) return this;

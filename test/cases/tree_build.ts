@@ -379,12 +379,13 @@ export const cases: OpCases = {
       };
       // what the answer has gone on by since; undefined: nobody knows
       const since = operands.since ? at('since', s) : at('output', s);
+      const kept = operands.history?.shape[1] ?? 0;
       const passed = at('output', s) - since;
-      const known = since >= 0 && passed >= 0 && passed < 128 && at('output', s) <= KEPT;
+      const known = since >= 0 && passed >= 0 && passed < 128 && at('output', s) <= kept;
       const way = !operands.since
         ? []
         : known
-          ? Array.from({ length: passed }, (_, i) => at('history', s * KEPT + since + i))
+          ? Array.from({ length: passed }, (_, i) => at('history', s * kept + since + i))
           : undefined;
       // way to every usable candidate, and its worth: the least value on the way from the root
       const ways: ([number, number][] | undefined)[] = [];

@@ -96,7 +96,7 @@ describe('the drafter hears', () => {
     expect(budgets.length).toBeGreaterThan(0);
     for (const { nodes, depth } of budgets) {
       expect(nodes).toBeGreaterThan(0);
-      expect(nodes).toBeLessThanOrEqual(8);
+      expect(nodes).toBeLessThanOrEqual(17); // eight for a round, a bonus token, eight for the next round
       expect(depth).toBeGreaterThan(0);
       expect(depth).toBeLessThanOrEqual(127);
     }
@@ -117,6 +117,19 @@ describe('numbers', () => {
     expect(speculation.meanAcceptedWithBonus).toBeCloseTo(1 + speculation.meanAccepted, 10);
     expect(speculation.nodesPerRound).toBeLessThanOrEqual(7);
     expect(tokens).toEqual(plain.tokens);
+  });
+
+  test('one tree serves two rounds, the second queued before the first has ended', async () => {
+    const once = (tokens: readonly number[]) =>
+      new ScriptedDrafter('once', (emitted) => (emitted.length === 0 ? chain(tokens) : undefined));
+    const right = await ask({ speculate: once(known.slice(0, 13)), treeNodes: 7 });
+    expect(right.tokens).toEqual(plain.tokens);
+    expect(right.stats.speculation).toMatchObject({ rounds: 2, accepted: 12, drafted: 12 });
+    // the model goes on otherwise: nothing of the tree is left for the second
+    const wrong = [...known.slice(0, 6), ...Array.from({ length: 7 }, () => vocabulary - 1)];
+    const misled = await ask({ speculate: once(wrong), treeNodes: 7 });
+    expect(misled.tokens).toEqual(plain.tokens);
+    expect(misled.stats.speculation).toMatchObject({ rounds: 1, accepted: 6, drafted: 6 });
   });
 
   test('rounds show their trees, and the accepted paths are the answer', async () => {

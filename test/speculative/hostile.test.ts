@@ -99,10 +99,12 @@ const makers: Record<string, (chaos: Chaos) => OpInputs> = {
     const [b, c] = [between(rng, 1, 4), between(rng, 0, 150)];
     const each = (low: number, high: number) => chaos.ints([b], low, high);
     const parents = Array.from({ length: b * c }, (_, i) => chaos.int(-1, Math.max(-1, (i % c) - 1)));
+    const kept = between(rng, 0, 40);
     return {
       operands: {
         tokens: chaos.ints([b, c], 0, 6),
         parents: counts(parents, [b, c]),
+        ...(rng() < 0.5 ? { since: each(0, 4), history: chaos.ints([b, kept], 0, 6) } : {}),
         values: chaos.floats([b, c], 3),
         count: each(0, c),
         budget: each(1, 128),

@@ -258,6 +258,45 @@ test('without some tokens: their nodes and all below are gone', () => {
   }
 });
 
+test('after some tokens: what is below their path, values counted from its end', () => {
+  const rng = seeded(7);
+  let reached = 0;
+  for (let k = 0; k < 200; k++) {
+    const parents = shuffled(rng, randomParents(rng, between(rng, 0, 40))).parents;
+    const tree = new DraftTree({ tokens: randomTokens(rng, parents, 45), parents, values: randomValues(rng, parents) });
+    const node = between(rng, -1, tree.size - 1);
+    const way =
+      node < 0
+        ? []
+        : pathUp(tree.parents, node)
+            .map((j) => tree.tokens[j] as number)
+            .reverse();
+    if (k % 5 === 0) way.push(between(rng, 0, 44));
+    const wordsOf = (t: DraftTree, i: number) =>
+      pathUp(t.parents, i)
+        .map((j) => t.tokens[j])
+        .reverse();
+    const below = [...tree.tokens.keys()].filter((i) => {
+      const words = wordsOf(tree, i);
+      return words.length > way.length && way.every((token, d) => words[d] === token);
+    });
+    const rest = tree.after(way);
+    expect([...rest.tokens.keys()].map((i) => wordsOf(rest, i))).toEqual(
+      below.map((i) => wordsOf(tree, i).slice(way.length)),
+    );
+    const end = tree.follow(way).at(-1);
+    const base = end === undefined ? 0 : (tree.values[end] as number);
+    rest.values.forEach((value, i) => {
+      expect(value).toBeCloseTo((tree.values[below[i] as number] as number) - base, 5);
+    });
+    if (way.length > 0 && below.length > 0) reached++;
+    if (way.length === 0) expect(rest).toBe(tree);
+  }
+  expect(reached).toBeGreaterThan(30);
+  const dead = new DraftTree({ tokens: [1, 2], parents: [-1, 0], values: [Number.NEGATIVE_INFINITY, 0] });
+  expect([...dead.after([1]).values]).toEqual([Number.NEGATIVE_INFINITY]);
+});
+
 describe('bad trees are refused', () => {
   const long = Array.from({ length: 128 }, (_, i) => i);
   const cases: [string, string, DraftTreeInit, number?][] = [
