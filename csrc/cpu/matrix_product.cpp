@@ -7,9 +7,10 @@ namespace hb::cpu {
 
 namespace {
 
-constexpr int64_t kChunk = 48;     ///< rows per unit of work: a multiple of every tile height
-constexpr int64_t kGroup = 64;     ///< accumulator columns per unit
-constexpr int64_t kTileRows = 16;  ///< largest Verbs::tile_rows
+constexpr int64_t kChunk = 48;           ///< rows per unit of work: a multiple of every tile height
+constexpr int64_t kGroup = 64;           ///< accumulator columns per unit
+constexpr int64_t kTileRows = 16;        ///< largest Verbs::tile_rows
+constexpr int64_t kFetched = 128 << 10;  ///< panels of a group that are fetched while the one before it is at work
 
 int64_t align64(int64_t bytes) { return round_up(bytes, 64); }
 
@@ -102,8 +103,10 @@ struct Plan {
 
   /// One group of columns for `count` rows from `first`; `x` is the staged first row.
   void run(int64_t first, int64_t count, int expert, int64_t group, const void* x, const void* const (&list)[4],
-           int listed, float* acc) const {
+           int listed, int64_t upcoming, float* acc) const {
     LinearTile tile{x, stride, count, p.k, {list[0], list[1], list[2], list[3]}, listed, weight_bf16, dot, acc};
+    if (listed == 4 && packed && upcoming < groups && 4 * panel_bytes <= kFetched)
+      if (select_panels(p.weight[expert], upcoming, tile.next, nullptr) < 4) tile.next[0] = nullptr;
     verbs.linear_tile(tile);
     const int64_t width = swiglu ? 32 : kGroup, column = group * width;
     const TensorView& bias = p.bias[expert];
@@ -176,14 +179,14 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
       for (int64_t group = 0; group < plan.groups; ++group) {
         const void* list[4] = {};
         const int listed = plan.select_panels(p.weight[expert], group, list, mine + layout.panels);
-        plan.run(first, count, expert, group, mine + layout.stage, list, listed,
+        plan.run(first, count, expert, group, mine + layout.stage, list, listed, group + 1,
                  reinterpret_cast<float*>(mine + layout.acc));
       }
     });
     return;
   }
   // A unit is a group of columns; packed weights also split by rows, plain ones are packed once per group.
-  const int64_t per_group = plan.packed ? plan.chunks : 1;
+  const int64_t per_group = plan.packed ? plan.chunks : 1, workers = cx.parallel->workers();
   parallel_for(cx, plan.groups * per_group, [&](int64_t unit, int worker) {
     char* mine = scratch + worker * layout.bytes;
     const int64_t group = unit / per_group, start = plan.packed ? unit % per_group : 0;
@@ -195,7 +198,9 @@ void matrix_product(const OpContext& cx, const MatrixProduct& p) {
       plan.rows_of(chunk, first, count, expert);
       if (expert != packed_expert) listed = plan.select_panels(p.weight[expert], group, list, mine + layout.panels);
       packed_expert = expert;
-      plan.run(first, count, expert, group, x + first * row_bytes, list, listed,
+      // the next chunk of rows has the same panels
+      const int64_t upcoming = chunk + 1 < plan.chunks ? plan.groups : group + workers;
+      plan.run(first, count, expert, group, x + first * row_bytes, list, listed, upcoming,
                reinterpret_cast<float*>(mine + layout.acc));
     }
   });

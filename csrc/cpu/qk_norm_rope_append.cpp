@@ -2,8 +2,15 @@
 
 namespace hb::cpu {
 
+namespace {
+
+/// One head of a worker, and the same in bf16 behind it.
+int64_t head_bytes(int64_t d) { return round_up(d * 6, 64); }
+
+}  // namespace
+
 size_t qk_norm_rope_append_workspace(const QkNormRopeAppend& a, int workers) {
-  return static_cast<size_t>(workers * round_up(a.q.dims[2] * 4, 64));
+  return static_cast<size_t>(workers * head_bytes(a.q.dims[2]));
 }
 
 Status qk_norm_rope_append_cpu(const OpContext& cx, const QkNormRopeAppend& a) {
@@ -19,7 +26,7 @@ Status qk_norm_rope_append_cpu(const OpContext& cx, const QkNormRopeAppend& a) {
   }
   if (clamped) *cx.flags |= kFlagIndexClamped;
   parallel_for(cx, n, [&](int64_t row, int worker) {
-    float* head = reinterpret_cast<float*>(static_cast<char*>(cx.scratch) + worker * round_up(d * 4, 64));
+    float* head = reinterpret_cast<float*>(static_cast<char*>(cx.scratch) + worker * head_bytes(d));
     const bool gen = row >= split;
     const TensorView &q_norm = gen ? a.q_norm_gen : a.q_norm, &k_norm = gen ? a.k_norm_gen : a.k_norm;
     const float* rope = a.rope.as<const float>() + row * d;
@@ -41,11 +48,12 @@ Status qk_norm_rope_append_cpu(const OpContext& cx, const QkNormRopeAppend& a) {
                                head);
       const int64_t k0 = (page * g + i) * d * kPageSlots + slot % kPageSlots;
       const int64_t v0 = ((page * g + i) * kPageSlots + slot % kPageSlots) * d;
-      for (int64_t j = 0; j < d; ++j) {
-        if (bf16)
-          a.k_cache.as<uint16_t>()[k0 + j * kPageSlots] = f32_to_bf16(head[j]);
-        else
-          a.k_cache.as<float>()[k0 + j * kPageSlots] = head[j];
+      if (bf16) {
+        auto* narrow = reinterpret_cast<uint16_t*>(head + d);
+        verbs(cx).narrow_row(head, narrow, d);
+        for (int64_t j = 0; j < d; ++j) a.k_cache.as<uint16_t>()[k0 + j * kPageSlots] = narrow[j];
+      } else {
+        for (int64_t j = 0; j < d; ++j) a.k_cache.as<float>()[k0 + j * kPageSlots] = head[j];
       }
       std::memcpy(at(a.v_cache, v0), at(a.qkv, row * columns + (h + g + i) * d),
                   static_cast<size_t>(d) * bytes_of(a.qkv.dtype));

@@ -24,6 +24,7 @@ struct LinearTile {
   float* out;       ///< [rows, 64]: 16 columns per panel
   int resume = 0;   ///< go on from the sums in `out`, as one chain with the columns before (K in blocks)
   int tiles = 0;    ///< tiles of rows that share a block of columns which another follows: they fetch it meanwhile
+  const void* next[4] = {};  ///< panels that come after these: they are fetched meanwhile; null: none
 };
 
 struct LinearEpilogue {

@@ -1,5 +1,5 @@
 import type { SpeculationControl } from './control.js';
-import type { DraftPolicy } from './decode.js';
+import type { DraftPolicy, RoundTime } from './decode.js';
 import type { DraftBudget } from './drafter.js';
 import type { RoundEvent } from './round.js';
 import type { Draft } from './state.js';
@@ -12,6 +12,8 @@ export class AdaptivePolicy implements DraftPolicy {
   /** Plain steps before the drafter is asked again. */
   #plainSteps = 0;
   #asked = 0;
+  /** Nodes of the last budget: a drafter that was asked for more drafts for two rounds. */
+  #most = MAX_DRAFTED;
 
   constructor(control: SpeculationControl, limits: DraftBudget = { nodes: MAX_DRAFTED, depth: MAX_DRAFTED }) {
     this.#control = control;
@@ -26,18 +28,19 @@ export class AdaptivePolicy implements DraftPolicy {
       return undefined;
     }
     this.#asked = performance.now();
-    return { nodes: Math.min(turn.nodes, this.#limits.nodes), depth: this.#limits.depth };
+    this.#most = Math.min(turn.nodes, this.#limits.nodes);
+    return { nodes: this.#most, depth: this.#limits.depth };
   }
 
   size(tree: DraftTree, ahead = false): number {
-    const values = bestValues(tree, this.#limits.nodes);
+    const values = bestValues(tree, this.#most);
     const draftMs = performance.now() - this.#asked;
     const { nodes, steps } = this.#control.plan(values, ahead ? { ahead } : { draftMs });
     this.#plainSteps = steps;
     return nodes;
   }
 
-  observe(draft: Draft | undefined, event: RoundEvent, ms: number, draftMs = 0): void {
+  observe(draft: Draft | undefined, event: RoundEvent, { ms, draftMs = 0, ahead = false }: RoundTime): void {
     const emitted = event.tokens.length;
     const ownMs = Math.max(0, ms - draftMs);
     if (!draft && event.ranks && event.nodes > 1) {
@@ -64,6 +67,7 @@ export class AdaptivePolicy implements DraftPolicy {
       accepted: tree.follow(event.tokens).flatMap((node) => rank.get(node) ?? []),
       tokens: emitted,
       ms: ownMs,
+      ahead,
     });
   }
 }

@@ -28,6 +28,8 @@ export interface RoundOutcome {
   ms?: number | undefined;
   /** Time of its drafting, where that is a part of the round. */
   draftMs?: number | undefined;
+  /** As in `plan`. */
+  ahead?: boolean | undefined;
   /** Sequences of the round. Default 1. */
   roots?: number | undefined;
 }
@@ -59,12 +61,16 @@ const ROUND_MEMORY = 0.98;
 /** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
 const PROBE_ROUNDS = 4;
 const PROBE_NODES = 12;
+/** Of a probe, even if no node seems to pay. */
+const LEAST_PROBED = 3;
 const PROBE_INTERVAL = 32;
 const LONGEST_INTERVAL = 512;
-/** A time that is more than this many times what was expected says that the machine was busy otherwise. */
+/** A draft that took more than this many times what was expected says that the machine was busy otherwise. */
 const OUTLIER = 4;
 /** Least time that drafting is expected to take. */
 const LEAST_DRAFT_MS = 0.005;
+/** How far a typical ratio moves with each measured one. */
+const TYPICAL_STEP = 1.05;
 /** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
 const ROUNDS_TO_LAST = 32;
 /** Plain steps at once when drafts do not pay: 1, 2, then always 4. */
@@ -72,8 +78,22 @@ const MOST_IDLE = 4;
 /** What calibration keeps per round and per plain token: what is not verified any more is slowly trusted again. */
 const CALIBRATION_MEMORY = 0.99;
 const PLAIN_MEMORY = 0.998;
-/** Plain tokens after which their measured time counts for more than the curve's. */
-const STEP_MEMORY = 64;
+
+/**
+ * What a measured time is to the expected one, half of the times: a running median. Times of tenths of a millisecond have a long tail,
+ * in which others had the processor, and means of a few would follow it.
+ */
+class TypicalRatio {
+  #value = 1;
+
+  get value(): number {
+    return this.#value;
+  }
+
+  see(ratio: number): void {
+    this.#value *= ratio > this.#value ? TYPICAL_STEP : 1 / TYPICAL_STEP;
+  }
+}
 
 /**
  * Decides round by round whether to speculate and with how many nodes: by a measured cost curve, the drafter's estimates and how they
@@ -97,17 +117,16 @@ export class SpeculationControl {
   #sinceProbe = 0;
   #probesLeft = 0;
   #idle = 1;
-  #stepMs: number;
   #draftMs = 0;
-  /** Times of the last rounds against the curve. */
-  #roundLoad = 1;
+  /** Times of plain steps and of rounds against the curve. */
+  readonly #stepLoad = new TypicalRatio();
+  readonly #roundLoad = new TypicalRatio();
   #counts = { rounds: 0, plainTokens: 0, drafted: 0, accepted: 0, tokens: 0, switchedOff: 0 };
 
   /** @param mostNodes of a tree, without the root */
   constructor(curve: CostCurve, mostNodes = MAX_DRAFTED) {
     this.#curve = curve;
     this.#mostNodes = Math.min(mostNodes, MAX_DRAFTED);
-    this.#stepMs = curve.stepMs;
   }
 
   turn(): Turn {
@@ -138,10 +157,11 @@ export class SpeculationControl {
     { roots = 1, draftMs = 0, ahead = false }: { roots?: number; draftMs?: number; ahead?: boolean } = {},
   ): Plan {
     this.#drafted(ahead ? 0 : draftMs);
-    // points of the curve hold the host's wait for a round, which is none then
-    const extraMs = ahead ? this.#curve.stepMs - this.#curve.ms(1) : this.#draftMs;
+    const extraMs = ahead ? -this.#wait : this.#draftMs;
     const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, extraMs);
-    if (!this.#on && values.length > 0) return { nodes: values.length, steps: 0 }; // a probe is to find out
+    // a probe is to find out
+    if (!this.#on && values.length > 0)
+      return { nodes: Math.max(nodes, Math.min(values.length, LEAST_PROBED)), steps: 0 };
     if (nodes > 0 && tokens * this.#curveStep(roots) > roots * ms) {
       this.#idle = 1;
       return { nodes, steps: 0 };
@@ -156,13 +176,18 @@ export class SpeculationControl {
     this.#draftMs += (Math.min(ms, most) - this.#draftMs) / 8;
   }
 
+  /** The host's wait for a round, which the points of the curve hold. */
+  get #wait(): number {
+    return this.#curve.ms(1) - this.#curve.stepMs;
+  }
+
   /** A plain step of several sequences, by the curve. */
   #curveStep(roots: number): number {
-    return this.#curve.stepMs + this.#curve.ms(roots) - this.#curve.ms(1);
+    return this.#curve.ms(roots) - this.#wait;
   }
 
   /** Tells about a round. */
-  round({ values, accepted, tokens, ms, draftMs, roots = 1 }: RoundOutcome): void {
+  round({ values, accepted, tokens, ms, draftMs, roots = 1, ahead = false }: RoundOutcome): void {
     if (draftMs !== undefined) this.#drafted(draftMs);
     this.#calibration.forget(CALIBRATION_MEMORY);
     this.#calibration.record(values, accepted);
@@ -176,17 +201,11 @@ export class SpeculationControl {
     const window = this.#window;
     const keep = this.#on ? ROUND_MEMORY : 1;
     window.rounds++;
-    window.plainMs = keep * window.plainMs + (tokens * (this.#curveStep(roots) * this.#load)) / roots;
-    const usual = this.#curve.ms(roots + values.length);
-    const took = Math.min(ms ?? usual, OUTLIER * this.#roundLoad * usual);
-    this.#roundLoad += (took / usual - this.#roundLoad) / 8;
-    window.ms = keep * window.ms + took + this.#draftMs;
+    window.plainMs = keep * window.plainMs + (tokens * this.#curveStep(roots) * this.#stepLoad.value) / roots;
+    const usual = this.#curve.ms(roots + values.length) - (ahead ? this.#wait : 0);
+    if (ms !== undefined) this.#roundLoad.see(ms / usual);
+    window.ms = keep * window.ms + usual * this.#roundLoad.value + (ahead ? 0 : this.#draftMs);
     this.#judge();
-  }
-
-  /** How much longer plain steps take than the curve says. */
-  get #load(): number {
-    return this.#stepMs / this.#curve.stepMs;
   }
 
   #judge(): void {
@@ -237,9 +256,7 @@ export class SpeculationControl {
     const kept = PLAIN_MEMORY ** tokens;
     this.#calibration.forget(kept);
     this.#ranks.forget(kept);
-    if (ms === undefined) return;
-    const each = Math.min(ms / tokens, OUTLIER * this.#stepMs);
-    this.#stepMs += (each - this.#stepMs) * Math.min(0.25, tokens / STEP_MEMORY);
+    if (ms !== undefined) this.#stepLoad.see(ms / tokens / this.#curve.stepMs);
   }
 
   get stats(): ControlStats {

@@ -27,9 +27,17 @@ export interface DraftPolicy {
    * What a round gave, and how long it took.
    *
    * @param draft of the host alone; what a drafter on the device has put in is told by the event
-   * @param draftMs of it, in a drafter on the device
    */
-  observe(draft: Draft | undefined, event: RoundEvent, ms: number, draftMs: number): void;
+  observe(draft: Draft | undefined, event: RoundEvent, time: RoundTime): void;
+}
+
+/** How long a round took. */
+export interface RoundTime {
+  ms: number;
+  /** Of it, in a drafter on the device. */
+  draftMs?: number;
+  /** The round before it was at work when it was drafted. */
+  ahead?: boolean;
 }
 
 /** As many nodes as allowed, always. */
@@ -334,7 +342,11 @@ export class BatchDecoder {
         const draft = verifiedBy(flight, b, seat.tokens);
         if (flight.drafts?.[b]) seat.lookahead.observe(flight.ahead ? event.nodes > 1 : undefined);
         seat.tokens.push(...event.tokens);
-        speculation.policy.observe(alone ? draft : undefined, event, ms, result.draftMs);
+        speculation.policy.observe(alone ? draft : undefined, event, {
+          ms,
+          draftMs: result.draftMs,
+          ahead: flight.ahead,
+        });
         host?.observe(event.tokens);
         if (event.finished) host?.finish();
       });

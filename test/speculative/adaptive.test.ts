@@ -25,10 +25,10 @@ test('verifies what pays, and counts what was accepted by rank', () => {
   expect(budget?.nodes).toBeLessThanOrEqual(20);
   const nodes = policy.size(tree);
   expect(nodes).toBe(4);
-  policy.observe({ tree, nodes }, event([1, 2, 7], 5), 1.6);
+  policy.observe({ tree, nodes }, event([1, 2, 7], 5), { ms: 1.6 });
   expect(control.stats).toMatchObject({ rounds: 1, drafted: 4, accepted: 2, tokens: 3 });
   // a tree that was cut on its way counts with what was left of it
-  policy.observe({ tree, nodes }, event([1, 2, 3], 3), 1.6);
+  policy.observe({ tree, nodes }, event([1, 2, 3], 3), { ms: 1.6 });
   expect(control.stats).toMatchObject({ rounds: 2, drafted: 6, accepted: 4, tokens: 6 });
 });
 
@@ -39,12 +39,12 @@ test('after a draft that does not pay, plain steps come first', () => {
   expect(policy.budget()).toBeDefined();
   expect(policy.size(poor)).toBe(0);
   expect(policy.budget()).toBeUndefined();
-  policy.observe(undefined, event([5], 1), 1);
+  policy.observe(undefined, event([5], 1), { ms: 1 });
   expect(policy.budget()).toBeDefined();
   expect(policy.size(poor)).toBe(0);
-  policy.observe(undefined, event([5], 1), 1);
+  policy.observe(undefined, event([5], 1), { ms: 1 });
   expect(policy.budget()).toBeUndefined();
-  policy.observe(undefined, event([5], 1), 1);
+  policy.observe(undefined, event([5], 1), { ms: 1 });
   expect(policy.budget()).toBeDefined();
   expect(control.stats).toMatchObject({ rounds: 0, plainTokens: 3, reason: 'no draft was worth a round yet' });
 });
@@ -54,13 +54,13 @@ test('a control that is off is asked again after its plain steps, in the next an
   const first = new AdaptivePolicy(control);
   for (let i = 0; i < 40 && control.stats.state === 'on'; i++) {
     first.budget();
-    first.observe({ tree, nodes: 4 }, event([7], 5), 9);
+    first.observe({ tree, nodes: 4 }, event([7], 5), { ms: 9 });
   }
   expect(control.stats).toMatchObject({ state: 'off', switchedOff: 1 });
   const next = new AdaptivePolicy(control);
   let plain = 0;
   while (!next.budget()) {
-    next.observe(undefined, event([5], 1), 1);
+    next.observe(undefined, event([5], 1), { ms: 1 });
     expect(++plain).toBeLessThan(200);
   }
   expect(plain).toBeGreaterThan(16);

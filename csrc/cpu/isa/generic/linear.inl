@@ -11,14 +11,31 @@ static inline void tile_start(const LinearTile& t, int64_t row, V (&acc)[R][P]) 
     for (int p = 0; p < P; ++p) acc[r][p] = t.resume ? load(t.out + (row + r) * 64 + p * 16) : zero();
 }
 
+/// The panels that come after these, for a tile that is to fetch them into the second-level cache: a line of each per line that it
+/// multiplies. Of the tiles of a group the first one does.
+template <int P>
+struct Upcoming {
+  const char* panel[P];
+  bool any;
+  Upcoming(const LinearTile& t, int turn) : any(t.next[0] && turn == 0) {
+    for (int p = 0; p < P; ++p) panel[p] = static_cast<const char*>(t.next[p]);
+  }
+  void fetch(int64_t bytes) const {
+    if (any)
+      for (int p = 0; p < P; ++p) __builtin_prefetch(panel[p] + bytes, 0, 2);
+  }
+};
+
 template <int R, int P>
-static inline void tile_f32(const LinearTile& t, int64_t row, int) {
+static inline void tile_f32(const LinearTile& t, int64_t row, int turn) {
+  const Upcoming<P> next(t, turn);
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; ++k) {
     V w[P];
     for (int p = 0; p < P; ++p) w[p] = load(static_cast<const float*>(t.panel[p]) + k * 16);
+    next.fetch(k * 64);
     for (int r = 0; r < R; ++r) {
       const V b = set1(x[r * t.x_stride + k]);
       for (int p = 0; p < P; ++p) acc[r][p] = mac(b, w[p], acc[r][p]);
@@ -29,13 +46,15 @@ static inline void tile_f32(const LinearTile& t, int64_t row, int) {
 }
 
 template <int R, int P>
-static inline void tile_bf16(const LinearTile& t, int64_t row, int) {
+static inline void tile_bf16(const LinearTile& t, int64_t row, int turn) {
+  const Upcoming<P> next(t, turn);
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; k += 2) {
     V even[P], odd[P];
     for (int p = 0; p < P; ++p) load_pairs(static_cast<const uint16_t*>(t.panel[p]) + k * 16, even[p], odd[p]);
+    next.fetch(k * 32);
     for (int r = 0; r < R; ++r) {
       const V b0 = set1(x[r * t.x_stride + k]), b1 = set1(x[r * t.x_stride + k + 1]);
       for (int p = 0; p < P; ++p) acc[r][p] = mac(b1, odd[p], mac(b0, even[p], acc[r][p]));
@@ -66,9 +85,11 @@ static inline void tile_dot(const LinearTile& t, int64_t row, int turn) {
   // each of the tiles of a block fetches its share of the next block, so that memory is busy all the time
   const int tiles = t.tiles;
   const bool fetch = tiles > 0 && turn < P;
+  const Upcoming<P> next(t, turn);
   for (int64_t k = 0; k < k_end; k += 2) {
     VI v[P];
     for (int p = 0; p < P; ++p) v[p] = iload(w[p] + k * 16);
+    next.fetch(k * 32);
     for (int r = 0; r < R; ++r) {
       int32_t pair;
       memcpy(&pair, x + r * stride + k, 4);
@@ -123,6 +144,7 @@ static void tile_rows(const LinearTile& t) {
 static inline LinearTile one_panel(const LinearTile& t, int panel) {
   LinearTile one = t;
   one.panel[0] = t.panel[panel];
+  one.next[0] = nullptr;
   one.panels = 1;
   one.out = t.out + panel * 16;
   return one;
@@ -148,9 +170,11 @@ static void pair_rows(const LinearTile& tile) {
   LinearTile t = tile;
   const int64_t first = t.rows > 8 ? (t.rows + 1) / 2 : t.rows;
   for (int pair = 0; pair < 4; pair += 2) {
-    t.panel[0] = tile.panel[pair], t.panel[1] = tile.panel[pair + 1];
+    const void* const* after = pair == 0 ? tile.panel + 2 : tile.next;
+    for (int p = 0; p < 2; ++p) t.panel[p] = tile.panel[pair + p], t.next[p] = after[p];
     t.out = tile.out + pair * 16;
     tile_pair(t, 0, first);
+    t.next[0] = nullptr;
     if (first < t.rows) tile_pair(t, first, t.rows - first);
   }
 }
@@ -177,6 +201,8 @@ static void linear_tile(const LinearTile& tile) {
       t.resume = 1;
       t.x = static_cast<const uint16_t*>(t.x) + t.k;
       for (const void*& panel : t.panel) panel = static_cast<const uint16_t*>(panel) + t.k * 16;
+      for (const void*& panel : t.next)
+        if (panel) panel = static_cast<const uint16_t*>(panel) + t.k * 16;
     }
     return;
   }

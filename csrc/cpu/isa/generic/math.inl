@@ -45,6 +45,7 @@ static inline V first_lanes(V v, int n) {
   return load(t);
 }
 
+#ifndef HB_REDUCE_ADD
 /// ((lane 0 + 8) + (4 + 12)) ... : a fixed tree.
 static inline float reduce_add(V v) {
   float t[16];
@@ -53,6 +54,7 @@ static inline float reduce_add(V v) {
     for (int i = 0; i < step; ++i) t[i] += t[i + step];
   return t[0];
 }
+#endif
 static inline float reduce_max(V v) {
   float t[16];
   store(t, v);

@@ -3,11 +3,12 @@ using V = __m512;
 using VI = __m512i;
 static constexpr int W = 16;
 
+// Most vectors are whole: plain accesses, since masked stores take many times longer on some processors.
 static inline __mmask16 tail(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 static inline V load(const float* p) { return _mm512_loadu_ps(p); }
-static inline V load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(tail(n), p); }
+static inline V load_n(const float* p, int n) { return n == W ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(tail(n), p); }
 static inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
-static inline void store_n(float* p, V v, int n) { _mm512_mask_storeu_ps(p, tail(n), v); }
+static inline void store_n(float* p, V v, int n) { n == W ? _mm512_storeu_ps(p, v) : _mm512_mask_storeu_ps(p, tail(n), v); }
 static inline V set1(float x) { return _mm512_set1_ps(x); }
 static inline V zero() { return _mm512_setzero_ps(); }
 static inline V add(V a, V b) { return _mm512_add_ps(a, b); }
@@ -22,7 +23,7 @@ static inline V mac(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
 
 static inline V expand(__m256i h) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16)); }
 static inline V load_bf16(const uint16_t* p) { return expand(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
-static inline V load_bf16_n(const uint16_t* p, int n) { return expand(_mm256_maskz_loadu_epi16(tail(n), p)); }
+static inline V load_bf16_n(const uint16_t* p, int n) { return n == W ? load_bf16(p) : expand(_mm256_maskz_loadu_epi16(tail(n), p)); }
 static inline __m256i round_bf16(V v) {
   const __m512i u = _mm512_castps_si512(v);
   const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
@@ -31,7 +32,7 @@ static inline __m256i round_bf16(V v) {
   return _mm512_cvtepi32_epi16(_mm512_mask_blend_epi32(_mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), r, q));
 }
 static inline void store_bf16(uint16_t* p, V v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), round_bf16(v)); }
-static inline void store_bf16_n(uint16_t* p, V v, int n) { _mm256_mask_storeu_epi16(p, tail(n), round_bf16(v)); }
+static inline void store_bf16_n(uint16_t* p, V v, int n) { n == W ? store_bf16(p, v) : _mm256_mask_storeu_epi16(p, tail(n), round_bf16(v)); }
 /// Even and odd elements of 16 bf16 pairs.
 static inline void load_pairs(const uint16_t* p, V& even, V& odd) {
   const __m512i u = _mm512_loadu_si512(p);
@@ -67,4 +68,11 @@ static inline void mul_wide(VI a, VI b, VI& lo, VI& hi) {
 }
 static inline V select_lt(V a, V b, V yes, V no) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), no, yes);
+}
+#define HB_REDUCE_ADD
+static inline float reduce_add(V v) {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
