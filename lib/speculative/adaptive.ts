@@ -42,21 +42,20 @@ export class AdaptivePolicy implements DraftPolicy {
 
   observe(draft: Draft | undefined, event: RoundEvent, { ms, draftMs = 0, ahead = false }: RoundTime): void {
     const emitted = event.tokens.length;
-    const ownMs = Math.max(0, ms - draftMs);
     if (!draft && event.ranks && event.nodes > 1) {
       // a drafter on the device keeps its values there: ranks tell what they were worth
       this.#control.round({
         values: new Float32Array(event.nodes - 1),
         accepted: event.ranks,
         tokens: emitted,
-        ms: ownMs,
+        ms,
         draftMs,
       });
       return;
     }
     if (!draft || event.nodes <= 1) {
       this.#plainSteps = Math.max(0, this.#plainSteps - emitted);
-      this.#control.plain(emitted, ownMs);
+      this.#control.plain(emitted, Math.max(0, ms - draftMs));
       return;
     }
     const { tree } = draft;
@@ -66,7 +65,7 @@ export class AdaptivePolicy implements DraftPolicy {
       values: bestValues(tree, verified),
       accepted: tree.follow(event.tokens).flatMap((node) => rank.get(node) ?? []),
       tokens: emitted,
-      ms: ownMs,
+      ms,
       ahead,
     });
   }

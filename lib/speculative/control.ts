@@ -24,9 +24,9 @@ export interface RoundOutcome {
   accepted: readonly number[];
   /** Tokens that were emitted, the bonus tokens included. */
   tokens: number;
-  /** Measured time of the round without its drafting. Default: the curve's. */
+  /** Measured time of the round with its drafting. Default: what was expected. */
   ms?: number | undefined;
-  /** Time of its drafting, where that is a part of the round. */
+  /** Of it, its drafting, where that is a part of the round. */
   draftMs?: number | undefined;
   /** As in `plan`. */
   ahead?: boolean | undefined;
@@ -69,6 +69,8 @@ const LONGEST_INTERVAL = 512;
 const OUTLIER = 4;
 /** Least time that drafting is expected to take. */
 const LEAST_DRAFT_MS = 0.005;
+/** Of a round's time, at most this many times what is typical counts: the rest is others'. In a probe nothing is typical yet. */
+const MOST_COUNTED = { on: 2, probe: 4 };
 /** How far a typical ratio moves with each measured one. */
 const TYPICAL_STEP = 1.05;
 /** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
@@ -88,6 +90,11 @@ class TypicalRatio {
 
   get value(): number {
     return this.#value;
+  }
+
+  /** Forgets what was seen. */
+  reset(): void {
+    this.#value = 1;
   }
 
   see(ratio: number): void {
@@ -135,6 +142,7 @@ export class SpeculationControl {
       if (left > 0) return { draft: false, steps: left };
       this.#probesLeft = PROBE_ROUNDS;
       this.#window = { rounds: 0, plainMs: 0, ms: 0 };
+      this.#roundLoad.reset(); // the first rounds of a process take longer: it was busy compiling
     }
     return { draft: true, nodes: this.#on ? this.#room() : Math.min(PROBE_NODES, this.#mostNodes) };
   }
@@ -202,9 +210,11 @@ export class SpeculationControl {
     const keep = this.#on ? ROUND_MEMORY : 1;
     window.rounds++;
     window.plainMs = keep * window.plainMs + (tokens * this.#curveStep(roots) * this.#stepLoad.value) / roots;
-    const usual = this.#curve.ms(roots + values.length) - (ahead ? this.#wait : 0);
+    const usual = this.#curve.ms(roots + values.length) + (ahead ? -this.#wait : this.#draftMs);
     if (ms !== undefined) this.#roundLoad.see(ms / usual);
-    window.ms = keep * window.ms + usual * this.#roundLoad.value + (ahead ? 0 : this.#draftMs);
+    const typical = usual * this.#roundLoad.value;
+    const most = this.#on ? MOST_COUNTED.on : MOST_COUNTED.probe;
+    window.ms = keep * window.ms + Math.min(ms ?? typical, most * typical);
     this.#judge();
   }
 

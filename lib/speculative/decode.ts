@@ -31,7 +31,7 @@ export interface DraftPolicy {
   observe(draft: Draft | undefined, event: RoundEvent, time: RoundTime): void;
 }
 
-/** How long a round took. */
+/** How long a round took: from what the host was told before it, so with its part in it. */
 export interface RoundTime {
   ms: number;
   /** Of it, in a drafter on the device. */
@@ -162,7 +162,7 @@ export class BatchDecoder {
     let [seen, ticket] = [0, 0];
     const flights: Flight[] = [];
     const start = performance.now();
-    /** Since when the device has been at what comes next, and what had been drafted until then. */
+    /** When the host was last told something, and what had been drafted until then. */
     let [since, drafted] = [start, times.draftMs];
     const seatAll = () => {
       for (let b = 0; b < this.size; b++) {
@@ -182,7 +182,6 @@ export class BatchDecoder {
         budgets.map((budget) => budget?.nodes),
       );
       const nodes = onDevice.prepare(drafts ?? [], turn);
-      if (drafts && flights.length === 0) [since, drafted] = [performance.now(), times.draftMs];
       flights.push({ drafts, ahead: flights.length > 0 });
       ticket = rounds.run(1 + nodes, { traced, penalized, device: turn?.drafting });
     };
