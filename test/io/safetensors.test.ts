@@ -187,7 +187,7 @@ describe('malformed files', () => {
     expect(read.metadata).toEqual({ shape: '"x":[', b: '\\' });
   });
 
-  it('never anything but our error, and never an entry outside the file, for 6000 damaged files', async () => {
+  it('never anything but our error, and never an entry outside the file, for 2000 damaged files', async () => {
     const source = join(folder, 'source.safetensors');
     await writeSafetensors(
       source,
@@ -202,7 +202,7 @@ describe('malformed files', () => {
     const path = join(folder, 'damaged.safetensors');
     const random = seeded(1);
     let refused = 0;
-    for (let round = 0; round < 6000; round++) {
+    for (let round = 0; round < 2000; round++) {
       // Mostly the header, which is what can mislead; the data is any bytes.
       writeFileSync(path, damage(bytes, random));
       try {
@@ -217,7 +217,7 @@ describe('malformed files', () => {
         refused++;
       }
     }
-    expect(refused).toBeGreaterThan(3000);
+    expect(refused).toBeGreaterThan(1000);
   });
 });
 

@@ -25,6 +25,7 @@ export async function goldenAnswer(bagel: Bagel, maxTokens = 40): Promise<{ got:
 export async function answersOf(
   bagel: Bagel,
   type: (typeof SHORT_QUESTION_TYPES)[number],
+  maxTokens = 12,
 ): Promise<{ plain: number[]; drafted: number[] }> {
   const [item] = questionItems(type, 1);
   if (!item) throw new Error(`no question of type ${type}`);
@@ -32,7 +33,7 @@ export async function answersOf(
     using session = bagel.session();
     await session.addImage(Image.fromRaw(renderScene(item.scene), 64, 64));
     await session.addText(item.question);
-    const options = { temperature: 0.7, seed: 3, maxTokens: 12, ignoreStop: true } as const;
+    const options = { temperature: 0.7, seed: 3, maxTokens, ignoreStop: true } as const;
     return (await session.answer({ ...options, speculate, treeNodes: 12 }).result).tokens;
   };
   return { plain: await answer('off'), drafted: await answer('ngram') };

@@ -6,7 +6,7 @@ import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { loadAddon } from '../../lib/native/load.js';
 
 const PERIOD_MS = 5;
-const SPAN_MS = 1500;
+const SPAN_MS = 800;
 
 let bagel: Bagel;
 beforeAll(async () => {

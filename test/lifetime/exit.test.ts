@@ -5,9 +5,9 @@ import { QUEUE, runChild } from './child.js';
 
 /** From the end of a program to the end of its process: one op and one short wait, not the queue. */
 const SOON_MS = 2000;
-const full = fullTier(25, '5 of 8 exits amid each kind of work');
+const full = fullTier(25, '6 of 8 exits amid each kind of work');
 /** Exits amid each kind of work. */
-const ROUNDS = full ? 8 : 3;
+const ROUNDS = full ? 8 : 2;
 
 /** Far more work than that. */
 const LONG = 1500;

@@ -1,8 +1,11 @@
 // Memory and threads come back: by the collector, by dispose, and over many contexts.
 import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
+import { fullTier } from '../kit/tier.js';
 import { runChild } from './child.js';
 
+const full = fullTier(25, '7 of 15 rounds with a model, 18 of 30 within one');
+const RELOADS = full ? 15 : 8;
 const MB = 1e6;
 
 const kit = `
@@ -173,7 +176,7 @@ test('200 rounds of create, run and dispose', { timeout: 120_000 }, async () => 
   expect(threadsLate).toBe(threadsEarly);
 });
 
-test('15 rounds of load, answer, draw and dispose', { timeout: 120_000 }, async () => {
+test(`${RELOADS} rounds of load, answer, draw and dispose`, { timeout: 120_000 }, async () => {
   const { early, late } = await measure<Record<string, number>>(
     `
     const round = async () => {
@@ -182,10 +185,10 @@ test('15 rounds of load, answer, draw and dispose', { timeout: 120_000 }, async 
       await bagel.draw('a red circle', { steps: 2, seed: 1 });
       await bagel.dispose();
     };
-    for (let i = 0; i < 8; i++) await round();
+    for (let i = 0; i < 6; i++) await round();
     await collect(() => false);
     const early = resident();
-    for (let i = 0; i < 15; i++) await round();
+    for (let i = 0; i < ${RELOADS}; i++) await round();
     await collect(() => false);
     console.log(JSON.stringify({ early, late: resident() }));`,
     ['--expose-gc'],
@@ -207,7 +210,7 @@ test('one model at work for long holds no more and no more', { timeout: 120_000 
     await collect(() => false);
     const early = bagel.memory().bytes;
     const pagesEarly = bagel.model.pool.free;
-    for (let i = 0; i < 30; i++) await round();
+    for (let i = 0; i < ${full ? 30 : 12}; i++) await round();
     await collect(() => false);
     console.log(JSON.stringify({ early, late: bagel.memory().bytes, pages: bagel.model.pool.free, pagesEarly }));
     await bagel.dispose();`,

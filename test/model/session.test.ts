@@ -175,7 +175,7 @@ describe('drawings', () => {
 
   test('evaluations are counted per branch', async () => {
     const nfe = async (options: Parameters<Bagel['draw']>[1]) =>
-      (await bagel.draw('a red circle', { steps: 50, seed: 1, ...options })).nfe;
+      (await bagel.draw('a red circle', { steps: 50, seed: 1, size: { width: 32, height: 32 }, ...options })).nfe;
     expect(await nfe({})).toBe(91);
     expect(await nfe({ interval: [0, 1] })).toBe(100);
     expect(await nfe({ guidance: 1 })).toBe(50);

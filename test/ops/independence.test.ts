@@ -6,7 +6,7 @@ import { allCases } from '../kit/all-cases.js';
 import type { OpCases, OpInputs } from '../kit/cases.js';
 import { seeded } from '../kit/cases.js';
 import { deadRows, hasRows, plainAndPacked, rowAlone, takesPacked } from '../kit/independence.js';
-import { differences, liveOnly, runCase } from '../kit/run-case.js';
+import { differences, liveOnly, type Results, runCase } from '../kit/run-case.js';
 
 const ops = await allCases();
 // an instruction set that the machine lacks is exercised through the software model of its instructions
@@ -48,26 +48,26 @@ function forCases(
   }
 }
 
-/** Cases whose ops are large enough to be shared out among threads; the bench's, where an op has no other. */
-async function runsOnFour({ op }: OpCases, inputs: OpInputs, isa: string): Promise<boolean> {
+/** A case on four threads, and whether several had a part in it. */
+async function runOnFour({ op }: OpCases, inputs: OpInputs, isa: string): Promise<{ results: Results; many: boolean }> {
   const cx = four.get(isa) as Context;
   cx.profileStart();
-  await runCase(cx, op, inputs);
-  return cx.profileStop().some((event) => event.op === op && event.threads > 1);
+  const results = await runCase(cx, op, inputs);
+  return { results, many: cx.profileStop().some((event) => event.op === op && event.threads > 1) };
 }
 
 describe('1 thread and 4 threads give the same bits', () => {
   const shared = new Set<string>();
-  const compareThreads = async (cases: OpCases, inputs: OpInputs, isa: string) => {
-    const a = await runCase(one.get(isa) as Context, cases.op, inputs);
-    const b = await runCase(four.get(isa) as Context, cases.op, inputs);
-    return differences(liveOnly(cases.op, inputs, a), liveOnly(cases.op, inputs, b));
+  const compareWithOne = async ({ op }: OpCases, inputs: OpInputs, isa: string, results: Results) => {
+    const alone = await runCase(one.get(isa) as Context, op, inputs);
+    return differences(liveOnly(op, inputs, alone), liveOnly(op, inputs, results));
   };
   forCases(
     () => true,
     async (cases, inputs, isa) => {
-      if (await runsOnFour(cases, inputs, isa)) shared.add(cases.op);
-      return compareThreads(cases, inputs, isa);
+      const { results, many } = await runOnFour(cases, inputs, isa);
+      if (many) shared.add(cases.op);
+      return compareWithOne(cases, inputs, isa, results);
     },
   );
 
@@ -78,9 +78,10 @@ describe('1 thread and 4 threads give the same bits', () => {
     for (const cases of ops.filter(({ op }) => !shared.has(op))) {
       for (const c of cases.cases.filter(({ tags }) => tags.includes('perf'))) {
         const inputs = c.build(seeded(11));
-        if (!(await runsOnFour(cases, inputs, best))) continue;
+        const { results, many } = await runOnFour(cases, inputs, best);
+        if (!many) continue;
         shared.add(cases.op);
-        const found = await compareThreads(cases, inputs, best);
+        const found = await compareWithOne(cases, inputs, best, results);
         complaints.push(...found.map((text) => `${cases.op}, ${c.name}, ${best}: ${text}`));
       }
     }

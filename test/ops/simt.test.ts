@@ -54,7 +54,7 @@ for (const law of LAWS) {
   describe(law.name, () => {
     for (const cases of ops.filter(law.applies)) {
       test(cases.op, { timeout: 300_000 }, async () => {
-        const { complaints, checked } = await checkLaw(law, random, inOrder, cases, full ? 8 : 3);
+        const { complaints, checked } = await checkLaw(law, random, inOrder, cases, full ? 8 : 2);
         expect(complaints).toEqual([]);
         expect(checked, 'cases that the check applies to').toBeGreaterThan(0);
       });

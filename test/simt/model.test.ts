@@ -7,10 +7,13 @@ import type { DrawOptions } from '../../lib/models/bagel/draw-options.js';
 import { answersOf, drawingDifference, goldenAnswer, openModel, PIXELS } from '../kit/model-checks.js';
 import { fullTier } from '../kit/tier.js';
 
-const full = fullTier(200, '9 of 10 questions, 36 of 40 golden tokens, drawings of full size and of six steps');
+const full = fullTier(
+  200,
+  '9 of 10 questions, half of each answer, 37 of 40 golden tokens, drawings of full size and of six steps',
+);
 const QUESTIONS = full ? 10 : 1;
 /** Of the golden answer, which has 40. */
-const TOKENS = full ? 40 : 4;
+const TOKENS = full ? 40 : 3;
 const SIZE = full ? {} : { size: { width: 48, height: 32 } };
 
 describe('f32', () => {
@@ -46,7 +49,7 @@ describe('bf16', () => {
 
   test(`${QUESTIONS} short answers, speculation on and off`, { timeout: 600_000 }, async () => {
     for (const type of SHORT_QUESTION_TYPES.slice(0, QUESTIONS)) {
-      const { plain, drafted } = await answersOf(simt, type);
+      const { plain, drafted } = await answersOf(simt, type, full ? 12 : 6);
       expect(drafted).toEqual(plain);
     }
   });
