@@ -163,13 +163,25 @@ describe('draw and edit', () => {
   });
 
   test('guidance options reach the model: none is one evaluation a step', async () => {
-    const args = ['draw', prompt, '--steps', '3', '--seed', '1', '-o', inFolder('g.png'), '--json'];
+    const args = ['draw', prompt, '--size', '32x32', '--steps', '3', '--seed', '1', '-o', inFolder('g.png'), '--json'];
     expect(json((await cli([...args, '--guidance', '1'])).stdout).nfe).toBe(3);
     expect(json((await cli([...args, '--interval', '0,1'])).stdout).nfe).toBe(6);
   });
 
   test('solver, grid and gamma reach the model', async () => {
-    const args = ['draw', prompt, '--seed', '1', '--guidance', '1', '-o', inFolder('s.png'), '--json'];
+    const args = [
+      'draw',
+      prompt,
+      '--size',
+      '32x32',
+      '--seed',
+      '1',
+      '--guidance',
+      '1',
+      '-o',
+      inFolder('s.png'),
+      '--json',
+    ];
     const draw = async (...more: string[]) => json((await cli([...args, ...more])).stdout);
     expect(await draw('--solver', 'heun', '--steps', '3')).toMatchObject({ steps: 3, nfe: 5 });
     expect(await draw('--grid', '1,0.8,0.3,0')).toMatchObject({ steps: 3, nfe: 3 });

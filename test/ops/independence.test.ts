@@ -7,7 +7,9 @@ import type { OpCases, OpInputs } from '../kit/cases.js';
 import { seeded } from '../kit/cases.js';
 import { deadRows, hasRows, plainAndPacked, rowAlone, takesPacked } from '../kit/independence.js';
 import { differences, liveOnly, type Results, runCase } from '../kit/run-case.js';
+import { fullTier } from '../kit/tier.js';
 
+const full = fullTier(30, 'half of the rows that are alone');
 const ops = await allCases();
 // an instruction set that the machine lacks is exercised through the software model of its instructions
 const sets = instructionSets().filter((set) => set.available || set.model);
@@ -97,7 +99,9 @@ describe('a plain weight and a packed one give the same bits', () => {
 });
 
 describe('a row alone has the bits that it has among the others', () => {
-  forCases(hasRows, (cases, inputs, isa) => rowAlone(four.get(isa) as Context, one.get(isa) as Context, cases, inputs));
+  forCases(hasRows, (cases, inputs, isa) =>
+    rowAlone(four.get(isa) as Context, one.get(isa) as Context, cases, inputs, full ? 8 : 4),
+  );
 });
 
 describe('rows beyond the live ones are neither read nor written', () => {
