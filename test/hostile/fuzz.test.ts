@@ -15,7 +15,7 @@ const EXECUTIONS = FULL ? 100_000 : 2000;
 /** Of one process: what leaks or ages does not hide behind a long life, and a crash costs little. */
 const PER_PROCESS = FULL ? 5000 : 1000;
 /** An execution that has not ended by then never will. */
-const HANG_MS = 60_000;
+const HANG_SECONDS = 60;
 
 /** Runs these seeds in a process; what kills it is a failure of the seed that it was at. */
 function runSeeds(first: number, count: number): Promise<Summary> {
@@ -34,11 +34,15 @@ function runSeeds(first: number, count: number): Promise<Summary> {
     child.stderr.on('data', (data) => {
       stderr = `${stderr}${data}`.slice(-20_000);
     });
-    const started = Date.now();
     let hangs = false;
+    // seconds that this process has seen pass: both may be stopped for a while, or the machine asleep
+    let seconds = 0;
+    let last = 0;
     const watch = setInterval(() => {
-      const last = existsSync(atFile) ? statSync(atFile).mtimeMs : started;
-      if (Date.now() - last < HANG_MS) return;
+      const at = existsSync(atFile) ? statSync(atFile).mtimeMs : 0;
+      seconds = at === last ? seconds + 1 : 0;
+      last = at;
+      if (seconds < HANG_SECONDS) return;
       hangs = true;
       child.kill('SIGKILL');
     }, 1000);
@@ -47,7 +51,7 @@ function runSeeds(first: number, count: number): Promise<Summary> {
       clearInterval(watch);
       try {
         if (code === 0) return resolve(JSON.parse(stdout) as Summary);
-        const how = hangs ? `did not end within ${HANG_MS / 1000} s` : `ended the process: ${signal ?? `exit ${code}`}`;
+        const how = hangs ? `did not end within ${HANG_SECONDS} s` : `ended the process: ${signal ?? `exit ${code}`}`;
         if (!existsSync(atFile)) return reject(new Error(`the fuzzer could not begin, it ${how}\n${stderr}`));
         const at = JSON.parse(readFileSync(atFile, 'utf8')) as Omit<Failure, 'problem'>;
         keep(folder, at);
