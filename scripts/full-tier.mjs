@@ -9,7 +9,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** Seconds that the files of the quick tier take together where the files' own times were measured: how slow a machine is follows. */
-const QUICK_SECONDS = 420;
+const QUICK_SECONDS = 330;
 /** Files at a time, as many as vitest has processes. */
 const LANES = 2;
 /** A file is begun when it ends in time although it takes so much longer than expected, */

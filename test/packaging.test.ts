@@ -181,7 +181,7 @@ export const wrong: ErrorCode = 'NO_SUCH_CODE';
   });
 });
 
-const full = fullTier(100, 'npm install and native build of the installed package');
+const full = fullTier(150, 'npm install and native build of the installed package');
 describe.runIf(full)('installed by npm, addon built by its documented command (npm run test:full)', () => {
   test('works from ESM and CommonJS', { timeout: 900_000 }, () => {
     rmSync(path.join(project, 'node_modules'), { recursive: true, force: true });

@@ -18,7 +18,7 @@ import {
 import { BACKGROUNDS, COLORS, SHAPES, SIZES } from '../../lib/eval/world/scene.js';
 import { fullTier } from '../kit/tier.js';
 
-const full = fullTier(40, 'nineteen of twenty scenes, four of five of the spoiled ones');
+const full = fullTier(30, 'nineteen of twenty scenes, four of five of the spoiled ones');
 
 const sceneOf = (seed: number) => genScene(start(2, seed));
 const indices = (table: readonly unknown[]) => table.map((_, i) => i);

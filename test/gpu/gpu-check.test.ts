@@ -22,7 +22,7 @@ import { SEVEN_B } from '../../bench/gpu/shapes.js';
 import { expectedTensors } from '../../lib/models/bagel/tensors.js';
 import { fullTier } from '../kit/tier.js';
 
-const full = fullTier(200, 'the steps goldens and sweep-large of gpu-check, and its own Node binary');
+const full = fullTier(80, 'the steps goldens and sweep-large of gpu-check, and its own Node binary');
 
 const temporary = mkdtempSync(path.join(os.tmpdir(), 'hyper-bagel-gpu-'));
 const pack = path.join(temporary, 'pack');

@@ -9,7 +9,7 @@ import { fullTier } from '../kit/tier.js';
 import { type Failure, KEPT, keep, type Summary } from './report.js';
 
 const WORKER = path.join('.cache', 'hostile', 'worker.js');
-const FULL = fullTier(150, '98,000 of 100,000 executions');
+const FULL = fullTier(120, '98,000 of 100,000 executions');
 const SEED = process.env.HB_FUZZ_SEED;
 const EXECUTIONS = FULL ? 100_000 : 2000;
 /** Of one process: what leaks or ages does not hide behind a long life, and a crash costs little. */

@@ -29,7 +29,7 @@ import { writeSeeds } from './targets.js';
 
 const folder = temporaryFolder();
 const seeds = path.join(folder, 'seeds');
-const FULL = fullTier(30, 'most files for each kind of link, some keys, sizes and weights of a kind');
+const FULL = fullTier(20, 'most files for each kind of link, some keys, sizes and weights of a kind');
 /** The first of a list; all of it in the full tier. */
 const share = <T>(list: readonly T[], quick: number): readonly T[] => (FULL ? list : list.slice(0, quick));
 const LOAD = { threads: 1, cacheTokens: 64, keepMeasurements: false } as const;

@@ -12,7 +12,7 @@ import { failure, failureCode } from '../kit/failure.js';
 import { fullTier } from '../kit/tier.js';
 import { runChild } from '../lifetime/child.js';
 
-const FULL = fullTier(20, '11 of 15 moments at which a checkpoint shrinks');
+const FULL = fullTier(10, '11 of 15 moments at which a checkpoint shrinks');
 /** Moments within 60 ms at which a file shrinks. */
 const MOMENTS = FULL ? 15 : 4;
 const folder = temporaryFolder();

@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { fullTier } from '../kit/tier.js';
 import { runChild } from './child.js';
 
-const full = fullTier(25, '7 of 15 rounds with a model, 18 of 30 within one');
+const full = fullTier(20, '7 of 15 rounds with a model, 18 of 30 within one');
 const RELOADS = full ? 15 : 8;
 const MB = 1e6;
 

@@ -5,7 +5,7 @@ import { fullTier } from '../kit/tier.js';
 import { runChild } from './child.js';
 import { drift, MOST_DRIFT } from './drift.js';
 
-const full = fullTier(600, 'all but 160 of 10,000 answers and 8 of 500 pictures, the limit on drift');
+const full = fullTier(110, 'all but 160 of 10,000 answers and 8 of 500 pictures, the limit on drift');
 const ANSWERS = full ? 10_000 : 160;
 const PICTURES = ANSWERS / 20;
 

@@ -15,7 +15,7 @@ import { ACTIVITY, CONTEXT, type Device, deviceScene, MAPPED_FILE, PROGRAM, TENS
 import { play, print, type Row, type Scene, STATES, type State, type Table } from './matrix/kit.js';
 import { abandon, BAGEL, disposeModels, EDITOR, type Model, modelScene, SESSION, STREAM } from './matrix/model.js';
 
-const full = fullTier(60, 'contexts on simt');
+const full = fullTier(25, 'contexts on simt');
 
 type Class = { readonly prototype: object; readonly name: string };
 

@@ -25,7 +25,7 @@ import { runChild } from './child.js';
 const folder = mkdtempSync(path.join(tmpdir(), 'hyper-bagel-memory-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const full = fullTier(30, 'loading a checkpoint of 1 GB');
+const full = fullTier(12, 'loading a checkpoint of 1 GB');
 
 /** Writes the tensors of one file, all zeros, as a sparse file: only the header takes room on disk. */
 function writeZeros(

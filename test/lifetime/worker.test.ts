@@ -4,7 +4,7 @@ import { seeded } from '../kit/cases.js';
 import { fullTier } from '../kit/tier.js';
 import { LIBRARY, runChild } from './child.js';
 
-const full = fullTier(250, '970 of 1,000 terminations');
+const full = fullTier(80, '970 of 1,000 terminations');
 
 /** Workers that are terminated all at once. */
 const ROUNDS = 8;

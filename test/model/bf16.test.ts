@@ -13,7 +13,7 @@ import { trajectory } from './denoise.js';
 import { bytes, floats, json, modelFolder, relativeL2, tensors } from './golden.js';
 
 // scalar and the software models take minutes
-const full = fullTier(200, 'scalar and the software models');
+const full = fullTier(40, 'scalar and the software models');
 const available = instructionSets().filter((set) => set.available && (full || (!set.model && set.name !== 'scalar')));
 for (const { name } of instructionSets().filter((s) => !s.available && !s.model)) {
   console.log(`skipped: instruction set ${name}, which this machine lacks`);

@@ -9,7 +9,7 @@ import { openSimt, SEEDS, simtOps } from '../kit/simt.js';
 import { fullTier } from '../kit/tier.js';
 
 const full = fullTier(
-  90,
+  100,
   'cases of the bench up to 20 MFLOP, a third schedule; of law 1, most rows that are alone, and the search for races',
 );
 /** The emulator is no place for a large product. */

@@ -8,7 +8,7 @@ import { answersOf, drawingDifference, goldenAnswer, openModel, PIXELS } from '.
 import { fullTier } from '../kit/tier.js';
 
 const full = fullTier(
-  200,
+  120,
   '9 of 10 questions, half of each answer, 37 of 40 golden tokens, drawings of full size and of six steps',
 );
 const QUESTIONS = full ? 10 : 1;

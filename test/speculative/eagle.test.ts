@@ -22,7 +22,7 @@ import {
   writeRandomHead,
 } from './eagle-kit.js';
 
-const full = fullTier(30, 'all tree sizes with every temperature');
+const full = fullTier(40, 'all tree sizes with every temperature');
 
 let root: string;
 let plainModel: Bagel;

@@ -20,7 +20,7 @@ import { CoveringArray, type Row } from './covering.js';
 import { adversarial, broken, constructed, oracle, randomTrees } from './drafters.js';
 import { bigramConfig, bigramHead, writeHead, writeRandomHead } from './eagle-kit.js';
 
-const full = fullTier(900, '1,920 of 2,000 answers, software models of instruction sets');
+const full = fullTier(300, '1,920 of 2,000 answers, software models of instruction sets');
 const ANSWERS = full ? 2000 : 80;
 
 /** Native ones, and models of others in software, which take their time. */

@@ -20,7 +20,7 @@ import { fullTier } from '../kit/tier.js';
 const cx = await Context.create({ device: 'cpu', threads: 2 });
 afterAll(() => cx.dispose());
 
-const full = fullTier(60, '2,850 of 3,000 rounds of each');
+const full = fullTier(80, '2,850 of 3,000 rounds of each');
 const ROUNDS = full ? 3000 : 150;
 
 const INTEGERS = [
