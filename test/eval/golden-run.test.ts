@@ -13,7 +13,7 @@ import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { fullTier } from '../kit/tier.js';
 
 const FULL = fullTier(400, 'all but a few items');
-const COUNTS = FULL ? { shapes: 350, edits: 210, vqa: 1300 } : { shapes: 7, edits: 4, vqa: 13 };
+const COUNTS = FULL ? { shapes: 350, edits: 210, vqa: 1300 } : { shapes: 7, edits: 2, vqa: 13 };
 const GOLDEN = 'test/golden/eval';
 const LATENTS = [64, 16] as const;
 

@@ -102,6 +102,9 @@ export function values(dtype: 'f32' | 'bf16', shape: number[], list: ArrayLike<n
   return { dtype, shape, data };
 }
 
+/** Draws of a large operand, which then repeat: a prime, so that no two rows are alike. */
+const MOST_DRAWS = 1_000_003;
+
 /** Normal draws (Box and Muller), rounded to the dtype. */
 export function normals(
   rng: Rng,
@@ -110,13 +113,16 @@ export function normals(
   options: { mean?: number; scale?: number } = {},
 ): CaseOperand {
   const data = new Float64Array(size(shape));
-  for (let i = 0; i < data.length; i += 2) {
+  const draws = new Float64Array(Math.min(data.length, MOST_DRAWS));
+  for (let i = 0; i < draws.length; i += 2) {
     const radius = Math.sqrt(-2 * Math.log(1 - rng())) * (options.scale ?? 1);
     const angle = 2 * Math.PI * rng();
-    data[i] = radius * Math.cos(angle) + (options.mean ?? 0);
-    if (i + 1 < data.length) data[i + 1] = radius * Math.sin(angle) + (options.mean ?? 0);
+    draws[i] = radius * Math.cos(angle) + (options.mean ?? 0);
+    if (i + 1 < draws.length) draws[i + 1] = radius * Math.sin(angle) + (options.mean ?? 0);
   }
-  return values(dtype, shape, data);
+  const rounded = values(dtype, shape, draws).data;
+  for (let at = 0; at < data.length; at += MOST_DRAWS) data.set(rounded.subarray(0, data.length - at), at);
+  return { dtype, shape, data };
 }
 
 /** An i32 operand; one-dimensional unless a shape is given. */

@@ -6,7 +6,7 @@ import { differences, liveOnly, type Results, runCase } from '../kit/run-case.js
 import { check, expectation } from '../kit/sweep.js';
 import { fullTier } from '../kit/tier.js';
 
-const full = fullTier(150, 'cases of the bench');
+const full = fullTier(100, 'cases of the bench');
 const ops = await allCases();
 const sets = instructionSets().filter((set) => set.available);
 for (const { name } of instructionSets().filter((set) => !set.available)) {
