@@ -87,7 +87,10 @@ async function runWhileTheyFit(files, slow, end) {
         took += ran;
         say(outcome, file, `${ran.toFixed(0)} s`);
       } else if (limit === left) say('left out', file, `stopped after ${ran.toFixed(0)} s, when the time was over`);
-      else say('failed', file, `it did not end within ${limit.toFixed(0)} s, ${HANG} times what it takes here`);
+      else {
+        writeFileSync(reportOf(file), brokenReport(file));
+        say('failed', file, `it did not end within ${limit.toFixed(0)} s, ${HANG} times what it takes here`);
+      }
     }
   }
   await Promise.all(Array.from({ length: LANES }, lane));
@@ -99,9 +102,18 @@ async function runWhileTheyFit(files, slow, end) {
   return counts.failed;
 }
 
+const reportOf = (file) => path.join(reports, `${file.replaceAll(/[\\/]/g, '-')}.json`);
+
+/** For what left no report: it counts as one failure in the summary. */
+const brokenReport = (file) =>
+  JSON.stringify({
+    success: false,
+    testResults: [{ name: path.join(root, file), status: 'failed', assertionResults: [] }],
+  });
+
 /** Runs a file of tests in a process of its own; its output appears only when it fails. */
 function runFile(file, limit) {
-  const report = path.join(reports, `${file.replaceAll(/[\\/]/g, '-')}.json`);
+  const report = reportOf(file);
   const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
   return new Promise((resolve, reject) => {
     // a group of its own, so that the limit ends what the tests have started too
@@ -127,10 +139,7 @@ function runFile(file, limit) {
     child.on('close', (status) => {
       clearTimeout(timer);
       if (stopped || status !== 0) process.stdout.write(`${output}\n`);
-      // what left no report counts as one failure in the summary
-      const broken = { name: path.join(root, file), status: 'failed', assertionResults: [] };
-      if (status !== 0 && !stopped && !existsSync(path.join(root, report)))
-        writeFileSync(path.join(root, report), JSON.stringify({ success: false, testResults: [broken] }));
+      if (status !== 0 && !stopped && !existsSync(report)) writeFileSync(report, brokenReport(file));
       resolve(stopped ? 'stopped' : status === 0 ? 'passed' : 'failed');
     });
   });

@@ -127,6 +127,18 @@ test('what has not ended when the time is over is stopped, and left out', () => 
   expect(readdirSync(path.join(project, '.cache', 'full-tier'))).toEqual([]);
 });
 
+test('what hangs has failed', { timeout: 60_000 }, () => {
+  writeQuickReport(1);
+  // 30 s are the least that a file is given
+  const script = path.join(project, 'scripts/full-tier.mjs');
+  writeFileSync(script, readFileSync(script, 'utf8').replace('slower + 30', 'slower + 0.5'));
+  write('test/b.test.ts', "const full = fullTier(0, 'b'); sleeps");
+  const { status, stdout } = run('full-tier.mjs', ['--minutes', '1']);
+  expect(stdout.at(-2)).toMatch(/^failed: test\/b\.test\.ts, it did not end within/);
+  expect(status).toBe(1);
+  expect(summary()).toMatchObject({ status: 1, stdout: ['1 passed, 1 failed, 1 skipped'] });
+});
+
 test('every file that has more in the full tier is found', () => {
   const { stdout } = run('full-tier.mjs', ['--list'], '.');
   const found = stdout.slice(1).map((line) => /: (\S+)$/.exec(line)?.[1]);
