@@ -24,13 +24,14 @@ int64_t rows_per_unit(int64_t pairs, int64_t groups, int64_t table, int workers)
 
 /// Scratch of one worker.
 struct Layout {
-  int64_t scores, out, q, k_tiles, v_tiles, bytes;
+  int64_t scores, out, q, q_pairs, k_tiles, v_tiles, bytes;
   Layout(int64_t d, int64_t table) {
     const int64_t rows = rows_per_call(table);
     scores = 0;
     out = scores + rows * (table * kPageSlots + kGap) * 4;
     q = out + round_up(rows * d * 4, 64);
-    k_tiles = q + round_up(rows * d * 4, 64);
+    q_pairs = q + round_up(rows * d * 4, 64);
+    k_tiles = q_pairs + round_up(rows * round_up(d, 2) * 2, 64);
     v_tiles = k_tiles + round_up(table * 8, 64);
     bytes = v_tiles + round_up(table * 8, 64);
   }
@@ -81,6 +82,7 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
       int64_t visible[kAttentionRows], own[2 * kAttentionRows], longest = 0;
       uint32_t ancestors[4 * kAttentionRows] = {};
       float* q = reinterpret_cast<float*>(mine + layout.q);
+      uint16_t* pairs = reinterpret_cast<uint16_t*>(mine + layout.q_pairs);
       for (; first + rows.rows < end; ++rows.rows) {
         const int64_t pair = first + rows.rows, row = pair / per_group;
         const int i = rows.rows;
@@ -102,10 +104,14 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
         }
         longest = own[2 * i + 1] > longest ? own[2 * i + 1] : longest;
         const void* from = at(a.q, (row * h + group * per_group + pair % per_group) * d);
-        if (bf16)
+        if (bf16) {
           verbs(cx).widen_row(from, q + i * d, d);
-        else
+          uint16_t* to = pairs + i * round_up(d, 2);
+          std::memcpy(to, from, static_cast<size_t>(d) * 2);
+          if (d % 2) to[d] = 0;
+        } else {
           std::memcpy(q + i * d, from, static_cast<size_t>(d) * 4);
+        }
       }
       const void** k = reinterpret_cast<const void**>(mine + layout.k_tiles);
       const void** v = reinterpret_cast<const void**>(mine + layout.v_tiles);
@@ -116,6 +122,7 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
         v[t] = at(a.v_cache, (page * g + group) * kPageSlots * d);
       }
       rows.q = q;
+      rows.q_pairs = bf16 ? pairs : nullptr;
       rows.d = d;
       rows.scale = static_cast<float>(a.scale);
       rows.bf16 = bf16;

@@ -156,6 +156,10 @@ export const cases: OpCases = {
       dtype: 'bf16',
       width: 5,
     }),
+    // more slots and rows than the cpu takes at once, the second range from the middle of a page on
+    ...(['f32', 'bf16'] as const).map((dtype) =>
+      one(`40 rows over 840 slots, ${dtype}`, 'edge', { rows: full(0, 800, 40), width: 14, h: 4, g: 2, d: 72, dtype }),
+    ),
     one('no context', 'edge', { rows: [{ seq: 0, visible: 0 }] }),
     one('no context beside some', 'edge', {
       rows: [{ seq: 1, visible: 0 }, ...causal(0, 3, 2), { seq: 0, visible: 0 }],

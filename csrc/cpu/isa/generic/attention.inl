@@ -1,7 +1,11 @@
-// Attention of up to kAttentionRows query rows over tiles of 64 slots, in blocks of four rows that take turns at a tile while it is
-// in the first-level cache. A score is one chain over the head dim; the row maximum is exact; an output is one chain over the seen
-// keys in slot order. So a row's bits depend neither on the rows beside it, nor on where its keys lie, nor on the slots that it does
-// not see: their values are never used.
+// Attention of up to kAttentionRows query rows over tiles of 64 slots, in blocks of a few rows that take turns at a tile while it is
+// near. A score is one chain over the head dim, of its pairs where bf16 is multiplied in pairs; the row maximum is exact; an output is
+// one chain over the seen keys in slot order. So a row's bits depend neither on the rows beside it, nor on where its keys lie, nor on
+// the slots that it does not see: their values are never used.
+
+/// Rows of a block at most: their sums over 64 columns, the columns and what they are multiplied by fill 32 registers.
+static constexpr int kAttentionBlock = HB_TILE_ROWS == 6 ? 6 : 4;
+static constexpr int kAttentionBlocks = (kAttentionRows + kAttentionBlock - 1) / kAttentionBlock;  ///< of a call at most
 
 /// Rows of `a` that share registers, and what they see.
 struct AttentionBlock {
@@ -12,43 +16,105 @@ struct AttentionBlock {
   bool needs(int64_t tile) const { return tile < lead_tiles || (tile >= own_first && tile < own_last); }
 };
 
-/// Asks for row `at` of 64 elements of a tile that is worked on next; it may be anywhere in memory, so that the processor does not guess it.
+/// The tile that is worked on next may be anywhere in memory, so that the processor does not guess it. Each of the blocks that take turns
+/// at a tile asks for its share of the next one: requests of the first block alone would be more than memory answers in that time.
 template <class T>
-static inline void fetch_64(const T* next, int64_t at) {
-  for (int c = 0; c < 64; c += static_cast<int>(64 / sizeof(T))) __builtin_prefetch(next + at + c, 0, 3);
+struct AttentionAhead {
+  const T* tile;  ///< null: there is none
+  int first = 0;  ///< row of 64 elements that the block asks for first
+  int step = 1;   ///< blocks: it asks for every `step`-th row
+};
+
+template <class T>
+static inline void fetch_64(const T* p) {
+  for (int c = 0; c < 64; c += static_cast<int>(64 / sizeof(T))) __builtin_prefetch(p + c, 0, 3);
 }
 
-/// Scores of R rows from `first` on with the keys of one tile; `next`, if any, are the keys of the next tile.
+#ifdef HB_DOT_PAIRS
+/// Scores of R rows from `first` on with the keys of one tile: chains of pairs of the head dim, the last one's second half 0 if d is odd.
+template <int R>
+static void attend_scores_dot(const AttentionRows& a, int first, const uint16_t* k, int64_t tile, const AttentionAhead<uint16_t>& ahead) {
+  static const uint16_t none[64] = {};
+  const int64_t pairs = (a.d + 1) / 2, whole = a.d / 2, stride = a.score_stride;
+  const uint16_t* const q = a.q_pairs + first * 2 * pairs;
+  float* const scores = a.scores + first * stride + tile * 64;
+  const V scale = set1(a.scale);
+  const uint16_t* const next = ahead.tile;
+  const int64_t step = ahead.step;
+  int64_t fetch = next ? ahead.first : pairs;
+  V acc[R][4];
+  HB_UNROLL
+  for (int r = 0; r < R; ++r)
+    HB_UNROLL
+    for (int c = 0; c < 4; ++c) acc[r][c] = zero();
+  for (int64_t d = 0; d < pairs; ++d) {
+    VI key[4];
+    zip_64(k + d * 128, d < whole ? k + d * 128 + 64 : none, key);
+    if (d == fetch) {
+      fetch_64(next + d * 128);
+      if (d < whole) fetch_64(next + d * 128 + 64);
+      fetch += step;
+    }
+    HB_UNROLL
+    for (int r = 0; r < R; ++r) {
+      int32_t pair;
+      memcpy(&pair, q + (r * pairs + d) * 2, 4);
+      const VI x = iset1(pair);
+      HB_UNROLL
+      for (int c = 0; c < 4; ++c) acc[r][c] = dot_pairs(acc[r][c], x, key[c]);
+    }
+  }
+  HB_UNROLL
+  for (int r = 0; r < R; ++r)
+    HB_UNROLL
+    for (int c = 0; c < 4; ++c) store(scores + r * stride + c * 16, mul(acc[r][c], scale));
+}
+#endif
+
+/// Scores of R rows from `first` on with the keys of one tile.
 template <class T, int R>
-static void attend_scores(const AttentionRows& a, int first, const T* k, int64_t tile, const T* next) {
+static void attend_scores(const AttentionRows& a, int first, const T* k, int64_t tile, const AttentionAhead<T>& ahead) {
+#ifdef HB_DOT_PAIRS
+  if constexpr (sizeof(T) == 2) return attend_scores_dot<R>(a, first, k, tile, ahead);
+#endif
   const float* const q = a.q + first * a.d;
   float* const scores = a.scores + first * a.score_stride + tile * 64;
   const int64_t width = a.d, stride = a.score_stride;
   const V scale = set1(a.scale);
+  const T* const next = ahead.tile;
+  const int64_t step = ahead.step;
+  int64_t fetch = next ? ahead.first : width;
   V acc[R][4];
+  HB_UNROLL
   for (int r = 0; r < R; ++r)
+    HB_UNROLL
     for (int c = 0; c < 4; ++c) acc[r][c] = zero();
   for (int64_t d = 0; d < width; ++d) {
     V key[4];
+    HB_UNROLL
     for (int c = 0; c < 4; ++c) key[c] = load_as(k + d * 64 + c * 16);
-    if (next) fetch_64(next, d * 64);
+    if (d == fetch) {
+      fetch_64(next + d * 64);
+      fetch += step;
+    }
+    HB_UNROLL
     for (int r = 0; r < R; ++r) {
       const V x = set1(q[r * width + d]);
+      HB_UNROLL
       for (int c = 0; c < 4; ++c) acc[r][c] = mac(x, key[c], acc[r][c]);
     }
   }
+  HB_UNROLL
   for (int r = 0; r < R; ++r)
+    HB_UNROLL
     for (int c = 0; c < 4; ++c) store(scores + r * stride + c * 16, mul(acc[r][c], scale));
 }
 
-template <class T>
-static void attend_scores_of(const AttentionRows& a, const AttentionBlock& block, const T* k, int64_t tile, const T* next) {
-  switch (block.rows) {
-    case 1: return attend_scores<T, 1>(a, block.first, k, tile, next);
-    case 2: return attend_scores<T, 2>(a, block.first, k, tile, next);
-    case 3: return attend_scores<T, 3>(a, block.first, k, tile, next);
-    default: return attend_scores<T, 4>(a, block.first, k, tile, next);
-  }
+template <class T, int R = kAttentionBlock>
+static void attend_scores_of(const AttentionRows& a, const AttentionBlock& block, const T* k, int64_t tile, const AttentionAhead<T>& ahead) {
+  if constexpr (R > 1)
+    if (block.rows < R) return attend_scores_of<T, R - 1>(a, block, k, tile, ahead);
+  attend_scores<T, R>(a, block.first, k, tile, ahead);
 }
 
 /// Slots of a row's second range that it sees, in order.
@@ -73,63 +139,80 @@ struct AttentionPass {
   int64_t column;  ///< first
   int last;        ///< live lanes of the last vector
   float* weights;  ///< [rows, W]: the sums of the weights; null but in the pass that adds them up
+  /// Tiles of the next span that blocks ask for meanwhile, as AttentionAhead: the slots of each before `fetch_end` from `fetch_first` on.
+  int64_t fetch_end = 0, fetch_first = 0, fetch_step = 1;
 };
 
-/// Adds slots to the sums of R rows over C vectors of values, and to those of their weights. Scores begin at `scores`, values at v,
-/// `stride` apart. Each sum is one chain in slot order; the chains run side by side, so that none waits for its last addition.
-/// They lie in plain arrays of this function: in a struct the compiler stores them after every slot. `next`, if any, are the values
-/// that come after these.
+/// Slots that a block takes at once: sums go through memory between spans, values come from the second-level cache within.
+static constexpr int64_t kSpan = 256;
+
+/// Adds slots [from, to) to the sums of R rows over C vectors of values, and to those of their weights. Each sum is one chain in slot
+/// order; the chains run side by side, so that none waits for its last addition. They lie in plain arrays of this function: in a struct
+/// the compiler stores them after every slot.
 template <class T, int R, int C, bool WHOLE, bool SUM>
-static inline void add_slots(const AttentionRows& a, const AttentionPass& p, const float* scores, const T* v, int64_t stride, int64_t count, const T* next = nullptr) {
-  const int64_t between = a.score_stride, width = a.d;
+static inline void add_slots(const AttentionRows& a, const AttentionPass& p, int64_t from, int64_t to) {
+  const int64_t between = a.score_stride, width = a.d, stride = a.v_stride, column = p.column, fetch_end = p.fetch_end, step = p.fetch_step;
   const int last = p.last;
-  float* const out = a.out + p.row * width + p.column;
+  const float* const scores = a.scores + p.row * between;
+  const void* const* const tiles = a.v;
+  float* const out = a.out + p.row * width + column;
   float* const weights = p.weights;
   V acc[R][C], weight[R];
+  HB_UNROLL
   for (int r = 0; r < R; ++r) {
+    HB_UNROLL
     for (int c = 0; c < C; ++c) acc[r][c] = WHOLE || c + 1 < C ? load(out + r * width + c * 16) : load_n(out + r * width + c * 16, last);
     weight[r] = SUM ? load(weights + r * W) : zero();
   }
-  for (int64_t j = 0; j < count; ++j, v += stride) {
-    if (C == 4 && next) fetch_64(next, j * stride);
-    V value[C];
-    for (int c = 0; c < C; ++c) value[c] = WHOLE || c + 1 < C ? load_as(v + c * 16) : load_as_n(v + c * 16, last);
-    for (int r = 0; r < R; ++r) {
-      const V x = set1(scores[r * between + j]);
-      if (SUM) weight[r] = add(weight[r], x);
-      for (int c = 0; c < C; ++c) acc[r][c] = mac(x, value[c], acc[r][c]);
+  for (int64_t j = from; j < to;) {
+    const int64_t tile = j / 64, end = (tile + 1) * 64 < to ? (tile + 1) * 64 : to;
+    const T* v = static_cast<const T*>(tiles[tile]) + (j & 63) * stride + column;
+    const T* next = nullptr;
+    int64_t fetch = end;
+    if (C == 4 && tile + kSpan / 64 < fetch_end) next = static_cast<const T*>(tiles[tile + kSpan / 64]) + column, fetch = tile * 64 + p.fetch_first;
+    for (; j < end; ++j, v += stride) {
+      if (C == 4 && j == fetch) {
+        fetch_64(next + (j & 63) * stride);
+        fetch += step;
+      }
+      V value[C];
+      HB_UNROLL
+      for (int c = 0; c < C; ++c) value[c] = WHOLE || c + 1 < C ? load_as(v + c * 16) : load_as_n(v + c * 16, last);
+      HB_UNROLL
+      for (int r = 0; r < R; ++r) {
+        const V x = set1(scores[r * between + j]);
+        if (SUM) weight[r] = add(weight[r], x);
+        HB_UNROLL
+        for (int c = 0; c < C; ++c) acc[r][c] = mac(x, value[c], acc[r][c]);
+      }
     }
   }
+  HB_UNROLL
   for (int r = 0; r < R; ++r) {
+    HB_UNROLL
     for (int c = 0; c < C; ++c)
       WHOLE || c + 1 < C ? store(out + r * width + c * 16, acc[r][c]) : store_n(out + r * width + c * 16, acc[r][c], last);
     if (SUM) store(weights + r * W, weight[r]);
   }
 }
 
-/// Slots [from, from + count) of one tile, values at v, for R rows.
 template <class T, int R, int C>
-static void attend_tile(const AttentionRows& a, const AttentionPass& p, int64_t from, int64_t count, const T* v, int64_t stride, const T* next = nullptr) {
-  const float* scores = a.scores + p.row * a.score_stride + from;
+static void attend_span(const AttentionRows& a, const AttentionPass& p, int64_t from, int64_t to) {
   if (p.last == W)
-    p.weights ? add_slots<T, R, C, true, true>(a, p, scores, v, stride, count, next) : add_slots<T, R, C, true, false>(a, p, scores, v, stride, count, next);
+    p.weights ? add_slots<T, R, C, true, true>(a, p, from, to) : add_slots<T, R, C, true, false>(a, p, from, to);
   else
-    p.weights ? add_slots<T, R, C, false, true>(a, p, scores, v, stride, count, next) : add_slots<T, R, C, false, false>(a, p, scores, v, stride, count, next);
+    p.weights ? add_slots<T, R, C, false, true>(a, p, from, to) : add_slots<T, R, C, false, false>(a, p, from, to);
 }
 
 /// What a row sees beyond the slots that its block has in common, run by run.
 template <class T, int C>
 static void attend_rest(const AttentionRows& a, const AttentionPass& p, int64_t common) {
-  int64_t from = common, to = common;
+  int64_t from = common, to = a.visible[p.row];
   auto flush = [&] {
-    while (from < to) {
-      const int64_t end = ((from >> 6) + 1) << 6, stop = end < to ? end : to;
-      attend_tile<T, 1, C>(a, p, from, stop - from, static_cast<const T*>(a.v[from >> 6]) + (from & 63) * a.v_stride + p.column, a.v_stride);
-      from = stop;
-    }
+    if (from < to) attend_span<T, 1, C>(a, p, from, to);
   };
-  to = a.visible[p.row];
   flush();
+  from = to;
   each_own(a, p.row, [&](int64_t j) {
     if (j != to) {
       flush();
@@ -140,14 +223,11 @@ static void attend_rest(const AttentionRows& a, const AttentionPass& p, int64_t 
   flush();
 }
 
-template <class T, int C>
-static void attend_tile_of(const AttentionRows& a, const AttentionPass& p, int rows, int64_t from, int64_t count, const T* v, int64_t stride, const T* next = nullptr) {
-  switch (rows) {
-    case 1: return attend_tile<T, 1, C>(a, p, from, count, v, stride, next);
-    case 2: return attend_tile<T, 2, C>(a, p, from, count, v, stride, next);
-    case 3: return attend_tile<T, 3, C>(a, p, from, count, v, stride, next);
-    default: return attend_tile<T, 4, C>(a, p, from, count, v, stride, next);
-  }
+template <class T, int C, int R = kAttentionBlock>
+static void attend_span_of(const AttentionRows& a, const AttentionPass& p, int rows, int64_t from, int64_t to) {
+  if constexpr (R > 1)
+    if (rows < R) return attend_span_of<T, C, R - 1>(a, p, rows, from, to);
+  attend_span<T, R, C>(a, p, from, to);
 }
 
 /// Do all rows of the block go on with the same second range, whole?
@@ -168,22 +248,21 @@ static void attend_columns(const AttentionRows& a, const AttentionBlock* blocks,
     }
   auto pass = [&](int row) { return AttentionPass{row, column, last, column == 0 ? weights + row * W : nullptr}; };
   // slots [from, to) for the blocks of [first, end) that `limit` gives more than `from`
-  auto each_tile = [&](int first, int end, int64_t from, int64_t to, auto&& limit) {
-    for (int64_t j = from; j < to; j = (j / 64 + 1) * 64) {
-      const int64_t next = (j / 64 + 1) * 64;
-      const T* v = static_cast<const T*>(a.v[j / 64]) + (j & 63) * a.v_stride + column;
+  auto each_span = [&](int first, int end, int64_t from, int64_t to, auto&& limit) {
+    for (int64_t j = from; j < to; j = (j / kSpan + 1) * kSpan) {
+      const int64_t next = (j / kSpan + 1) * kSpan;
       for (int b = first; b < end; ++b) {
         const int64_t stop = limit(b) < next ? limit(b) : next;
         if (stop <= j) continue;
-        const bool fetch = b == first && end - first > 1 && next < to;
-        attend_tile_of<T, C>(a, pass(blocks[b].first), blocks[b].rows, j, stop - j, v, a.v_stride,
-                             fetch ? static_cast<const T*>(a.v[next / 64]) + column : nullptr);
+        AttentionPass p = pass(blocks[b].first);
+        if (end - first > 1) p.fetch_end = (to + 63) / 64, p.fetch_first = b - first, p.fetch_step = end - first;
+        attend_span_of<T, C>(a, p, blocks[b].rows, j, stop);
       }
     }
   };
   int64_t most = 0;
   for (int b = 0; b < count; ++b) most = blocks[b].common > most ? blocks[b].common : most;
-  each_tile(0, count, 0, most, [&](int b) { return blocks[b].common; });
+  each_span(0, count, 0, most, [&](int b) { return blocks[b].common; });
   for (int b = 0; b < count;) {
     const AttentionBlock& block = blocks[b];
     if (!shares_own(a, block)) {
@@ -194,7 +273,7 @@ static void attend_columns(const AttentionRows& a, const AttentionBlock* blocks,
     const int64_t first = a.own[2 * block.first], end = a.own[2 * block.first + 1];
     int same = b + 1;  // blocks with the same range go on together
     while (same < count && shares_own(a, blocks[same]) && a.own[2 * blocks[same].first] == first && a.own[2 * blocks[same].first + 1] == end) ++same;
-    each_tile(b, same, first, end, [&](int) { return end; });
+    each_span(b, same, first, end, [&](int) { return end; });
     b = same;
   }
   for (int r = 0; r < a.rows; ++r) {
@@ -213,10 +292,11 @@ static void attend_columns(const AttentionRows& a, const AttentionBlock* blocks,
 
 /// Scores of slots [first, last) of one row become e^(s - max).
 static inline void attend_exp(float* s, int64_t first, int64_t last, float max) {
-  for (int64_t j = first; j < last; j += W) {
-    const int n = last - j < W ? static_cast<int>(last - j) : W;
-    store_n(s + j, vexp(sub(load_n(s + j, n), set1(max))), n);
-  }
+  const V most = set1(max);
+  int64_t j = first;
+  for (; j + W <= last; j += W) store(s + j, vexp(sub(load(s + j), most)));
+  const int n = static_cast<int>(last - j);
+  if (n > 0) store_n(s + j, vexp(sub(load_n(s + j, n), most)), n);
 }
 
 /// Largest of `max` and the scores of slots [first, last); what is no number does not count.
@@ -241,7 +321,7 @@ static inline float attend_max(const AttentionRows& a, int row) {
 
 /// Cuts the rows into blocks, as equal as can be; returns how many.
 static int attention_blocks(const AttentionRows& a, AttentionBlock* blocks) {
-  const int count = (a.rows + 3) / 4;
+  const int count = (a.rows + kAttentionBlock - 1) / kAttentionBlock;
   for (int b = 0, row = 0; b < count; ++b) {
     AttentionBlock& block = blocks[b];
     block.first = row;
@@ -265,7 +345,7 @@ static int attention_blocks(const AttentionRows& a, AttentionBlock* blocks) {
 
 template <class T>
 static void attend_as(const AttentionRows& a) {
-  AttentionBlock blocks[(kAttentionRows + 3) / 4];
+  AttentionBlock blocks[kAttentionBlocks];
   const int count = attention_blocks(a, blocks);
   int64_t tiles = 0;
   for (int b = 0; b < count; ++b) {
@@ -273,10 +353,10 @@ static void attend_as(const AttentionRows& a) {
     tiles = blocks[b].own_last > tiles ? blocks[b].own_last : tiles;
   }
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    // worth it where several blocks go over a tile, so that the first has time to ask for the next
+    // worth it where several blocks go over a tile, so that there is time to wait for the next
     const T* next = count > 1 && tile + 1 < tiles ? static_cast<const T*>(a.k[tile + 1]) : nullptr;
     for (int b = 0; b < count; ++b)
-      if (blocks[b].needs(tile)) attend_scores_of<T>(a, blocks[b], static_cast<const T*>(a.k[tile]), tile, b == 0 ? next : nullptr);
+      if (blocks[b].needs(tile)) attend_scores_of<T>(a, blocks[b], static_cast<const T*>(a.k[tile]), tile, {next, b, count});
   }
   for (int r = 0; r < a.rows; ++r) {
     const float max = attend_max(a, r);

@@ -20,4 +20,8 @@ static inline V dot_pairs(V acc, VI a, VI b) {
   for (int i = 0; i < 16; ++i) acc.l[i] = dot_step(acc.l[i], static_cast<uint32_t>(a.l[i]), static_cast<uint32_t>(b.l[i]));
   return acc;
 }
+/// Pairs of two rows of 64 bf16: the elements of `even` in the low halves, those of `odd` in the high ones.
+static inline void zip_64(const uint16_t* even, const uint16_t* odd, VI (&pairs)[4]) {
+  for (int i = 0; i < 64; ++i) pairs[i / 16].l[i % 16] = static_cast<int32_t>(even[i] | static_cast<uint32_t>(odd[i]) << 16);
+}
 #define HB_DOT_PAIRS

@@ -1,13 +1,11 @@
 // x W^T in tiles of up to 6 rows x 4 panels (64 columns). Every output is one chain over K in order, so its bits depend neither
 // on the rows beside it nor on the tile's size.
 
-#ifndef HB_TILE_ROWS
-#define HB_TILE_ROWS 6
-#endif
-
 template <int R, int P>
 static inline void tile_start(const LinearTile& t, int64_t row, V (&acc)[R][P]) {
+  HB_UNROLL
   for (int r = 0; r < R; ++r)
+    HB_UNROLL
     for (int p = 0; p < P; ++p) acc[r][p] = t.resume ? load(t.out + (row + r) * 64 + p * 16) : zero();
 }
 
@@ -31,17 +29,30 @@ static inline void tile_f32(const LinearTile& t, int64_t row, int turn) {
   const Upcoming<P> next(t, turn);
   V acc[R][P];
   tile_start<R, P>(t, row, acc);
-  const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
-  for (int64_t k = 0; k < t.k; ++k) {
+  const int64_t stride = t.x_stride, k_end = t.k;
+  const float* x = static_cast<const float*>(t.x) + row * stride;
+  const float* panel[P];
+  HB_UNROLL
+  for (int p = 0; p < P; ++p) panel[p] = static_cast<const float*>(t.panel[p]);
+  const int tiles = t.tiles;
+  const bool fetch = tiles > 0 && turn < P;
+  for (int64_t k = 0; k < k_end; ++k) {
     V w[P];
-    for (int p = 0; p < P; ++p) w[p] = load(static_cast<const float*>(t.panel[p]) + k * 16);
+    HB_UNROLL
+    for (int p = 0; p < P; ++p) w[p] = load(panel[p] + k * 16);
+    if (fetch)
+      for (int p = turn; p < P; p += tiles) __builtin_prefetch(panel[p] + (k_end + k) * 16, 0, 3);
     next.fetch(k * 64);
+    HB_UNROLL
     for (int r = 0; r < R; ++r) {
-      const V b = set1(x[r * t.x_stride + k]);
+      const V b = set1(x[r * stride + k]);
+      HB_UNROLL
       for (int p = 0; p < P; ++p) acc[r][p] = mac(b, w[p], acc[r][p]);
     }
   }
+  HB_UNROLL
   for (int r = 0; r < R; ++r)
+    HB_UNROLL
     for (int p = 0; p < P; ++p) store(t.out + (row + r) * 64 + p * 16, acc[r][p]);
 }
 
@@ -53,14 +64,19 @@ static inline void tile_bf16(const LinearTile& t, int64_t row, int turn) {
   const float* x = static_cast<const float*>(t.x) + row * t.x_stride;
   for (int64_t k = 0; k < t.k; k += 2) {
     V even[P], odd[P];
+    HB_UNROLL
     for (int p = 0; p < P; ++p) load_pairs(static_cast<const uint16_t*>(t.panel[p]) + k * 16, even[p], odd[p]);
     next.fetch(k * 32);
+    HB_UNROLL
     for (int r = 0; r < R; ++r) {
       const V b0 = set1(x[r * t.x_stride + k]), b1 = set1(x[r * t.x_stride + k + 1]);
+      HB_UNROLL
       for (int p = 0; p < P; ++p) acc[r][p] = mac(b1, odd[p], mac(b0, even[p], acc[r][p]));
     }
   }
+  HB_UNROLL
   for (int r = 0; r < R; ++r)
+    HB_UNROLL
     for (int p = 0; p < P; ++p) store(t.out + (row + r) * 64 + p * 16, acc[r][p]);
 }
 
@@ -73,13 +89,18 @@ static inline void tile_dot(const LinearTile& t, int64_t row, int turn) {
   const uint16_t* x = static_cast<const uint16_t*>(t.x) + row * stride;
   float* const out = t.out + row * 64;
   const uint16_t* w[P];
+  HB_UNROLL
   for (int p = 0; p < P; ++p) w[p] = static_cast<const uint16_t*>(t.panel[p]);
   V acc[R][P];
   if (t.resume) {
+    HB_UNROLL
     for (int r = 0; r < R; ++r)
+      HB_UNROLL
       for (int p = 0; p < P; ++p) acc[r][p] = load(out + r * 64 + p * 16);
   } else {
+    HB_UNROLL
     for (int r = 0; r < R; ++r)
+      HB_UNROLL
       for (int p = 0; p < P; ++p) acc[r][p] = zero();
   }
   // each of the tiles of a block fetches its share of the next block, so that memory is busy all the time
@@ -88,18 +109,23 @@ static inline void tile_dot(const LinearTile& t, int64_t row, int turn) {
   const Upcoming<P> next(t, turn);
   for (int64_t k = 0; k < k_end; k += 2) {
     VI v[P];
+    HB_UNROLL
     for (int p = 0; p < P; ++p) v[p] = iload(w[p] + k * 16);
     next.fetch(k * 32);
+    HB_UNROLL
     for (int r = 0; r < R; ++r) {
       int32_t pair;
       memcpy(&pair, x + r * stride + k, 4);
       const VI b = iset1(pair);
+      HB_UNROLL
       for (int p = 0; p < P; ++p) acc[r][p] = dot_pairs(acc[r][p], b, v[p]);
     }
     if (fetch)
       for (int p = turn; p < P; p += tiles) __builtin_prefetch(w[p] + fetch_at + k * 16, 0, 3);
   }
+  HB_UNROLL
   for (int r = 0; r < R; ++r)
+    HB_UNROLL
     for (int p = 0; p < P; ++p) store(out + r * 64 + p * 16, acc[r][p]);
 }
 #endif
@@ -180,32 +206,38 @@ static void pair_rows(const LinearTile& tile) {
 }
 #endif
 
-/// Columns of four bf16 panels that take 16 KiB: a block and the next one stay in the first-level cache.
-static constexpr int64_t kBlockColumns = 128;
+#if HB_TILE_ROWS == 6
+/// Columns of a block of four panels: a block of bf16 and the next one stay in the first-level cache, one of f32 in the second.
+static constexpr int64_t kDotColumns = 128, kF32Columns = 256;
 
-static void linear_tile(const LinearTile& tile) {
-#ifdef HB_TILE_DOT
-  if (tile.dot) return HB_TILE_DOT(tile);
-#endif
-  LinearTile t = tile;
-#ifdef HB_BLOCKED_DOT
-  // Several tiles of rows: by blocks of K that stay in the first-level cache, so that the weight streams from memory once, while
-  // the products hide behind it. The chain over K goes on where it stopped.
-  if (in_pairs(t)) return pair_rows(t);
-  if (t.dot && t.panels == 4 && t.rows > HB_TILE_ROWS) {
-    const int64_t k = t.k;
-    for (int64_t start = 0; start < k; start += kBlockColumns) {
-      t.k = k - start < kBlockColumns ? k - start : kBlockColumns;
-      t.tiles = start + t.k < k ? static_cast<int>((t.rows + HB_TILE_ROWS - 1) / HB_TILE_ROWS) : 0;
-      tile_rows<4>(t);
-      t.resume = 1;
-      t.x = static_cast<const uint16_t*>(t.x) + t.k;
-      for (const void*& panel : t.panel) panel = static_cast<const uint16_t*>(panel) + t.k * 16;
-      for (const void*& panel : t.next)
-        if (panel) panel = static_cast<const uint16_t*>(panel) + t.k * 16;
-    }
-    return;
+/// Several tiles of rows, by blocks of K, so that the weight streams from memory once while the products hide behind it. The chain over
+/// K goes on where it stopped. T: of x and the panels.
+template <class T>
+static void tile_blocks(LinearTile t, int64_t columns) {
+  const int64_t k = t.k;
+  for (int64_t start = 0; start < k; start += columns) {
+    t.k = k - start < columns ? k - start : columns;
+    t.tiles = start + t.k < k ? static_cast<int>((t.rows + HB_TILE_ROWS - 1) / HB_TILE_ROWS) : 0;
+    tile_rows<4>(t);
+    t.resume = 1;
+    t.x = static_cast<const T*>(t.x) + t.k;
+    for (const void*& panel : t.panel) panel = static_cast<const T*>(panel) + t.k * 16;
+    for (const void*& panel : t.next)
+      if (panel) panel = static_cast<const T*>(panel) + t.k * 16;
   }
+}
+#endif
+
+static void linear_tile(const LinearTile& t) {
+#ifdef HB_TILE_DOT
+  if (t.dot) return HB_TILE_DOT(t);
+#endif
+#ifdef HB_BLOCKED_DOT
+  if (in_pairs(t)) return pair_rows(t);
+  if (t.dot && t.panels == 4 && t.rows > HB_TILE_ROWS) return tile_blocks<uint16_t>(t, kDotColumns);
+#endif
+#if HB_TILE_ROWS == 6
+  if (!t.dot && !t.weight_bf16 && t.panels == 4 && t.rows > HB_TILE_ROWS) return tile_blocks<float>(t, kF32Columns);
 #endif
   if (t.panels == 4) return tile_rows<4>(t);
   // the last group of a weight: rare, so no code of its own for 2 and 3 panels
