@@ -61,6 +61,8 @@ const ROUND_MEMORY = 0.98;
 /** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
 const PROBE_ROUNDS = 4;
 const PROBE_NODES = 12;
+/** Turns after which the size of trees to ask for is worked out anew. */
+const ROOM_TURNS = 8;
 /** Of a probe, even if no node seems to pay. */
 const LEAST_PROBED = 3;
 const PROBE_INTERVAL = 32;
@@ -124,6 +126,8 @@ export class SpeculationControl {
   #sinceProbe = 0;
   #probesLeft = 0;
   #idle = 1;
+  #turns = 0;
+  #roomy = 0;
   #draftMs = 0;
   /** Times of plain steps and of rounds against the curve. */
   readonly #stepLoad = new TypicalRatio();
@@ -147,11 +151,13 @@ export class SpeculationControl {
     return { draft: true, nodes: this.#on ? this.#room() : Math.min(PROBE_NODES, this.#mostNodes) };
   }
 
-  /** As many nodes as pay by what ranks were worth, and some more to find out about. */
+  /** As many nodes as pay by what ranks were worth, and some more to find out about. Looked at now and then: it takes its time. */
   #room(): number {
+    if (this.#turns++ % ROOM_TURNS > 0) return this.#roomy;
     const values = Array.from({ length: this.#mostNodes }, (_, i) => i);
     const { nodes } = chooseSize(this.#curve, values, { estimate: (i) => this.#ranks.rate(i) }, 1, this.#draftMs);
-    return Math.min(this.#mostNodes, Math.ceil(1.25 * nodes) + 2);
+    this.#roomy = Math.min(this.#mostNodes, Math.ceil(1.25 * nodes) + 2);
+    return this.#roomy;
   }
 
   /**
