@@ -188,6 +188,7 @@ export class BatchDecoder {
     const queue = () =>
       cx.within(activity, () => {
         for (let more = true; more; ) {
+          if (mustWait(seats, flights)) return;
           seatAll();
           if (!seats.some((seat) => seat)) return;
           const fresh = seats.some((seat) => seat?.fresh);
@@ -281,12 +282,7 @@ export class BatchDecoder {
     times: DecodeTimes,
   ): Proposals {
     const start = performance.now();
-    const onDevice = seats.some((seat) => seat?.speculation?.drafter.kind === 'device');
-    const mayLead = (seat: Seat<DecodeItem> | undefined) => !onDevice && seat?.lookahead.pays === true;
     const [before] = flights;
-    // what comes after a draft depends on what it gives
-    const drafted = flights.some((flight) => flight.drafts);
-    if (drafted && (flights.length > 1 || !seats.some(mayLead))) return { asked: true, wait: true };
     let [asked, any, idea] = [false, false, false];
     const drafts = seats.map((seat, b) =>
       attempt(seat, (speculation): Proposal | undefined => {
@@ -297,7 +293,7 @@ export class BatchDecoder {
         if (seat.newest?.since !== since) {
           const budget = drafter === host ? policy.budget() : budgets[b];
           if (!budget) return undefined;
-          const proposal = host.propose(mayLead(seat) ? twice(budget) : budget);
+          const proposal = host.propose(mayLead(seats, seat) ? twice(budget) : budget);
           // what ends the answer would be the bonus token anyway, and nothing follows it
           const tree = DraftTree.from(proposal ?? NOTHING, this.#decoder.vocabulary).without(seat.item.stop);
           seat.newest = { tree, since };
@@ -305,7 +301,7 @@ export class BatchDecoder {
         asked = true;
         const { tree } = seat.newest;
         if (tree.size === 0) return undefined;
-        const leads = flights.length === 1 && mayLead(seat);
+        const leads = flights.length === 1 && mayLead(seats, seat);
         const rest = leads ? leftAfter(before as Flight, b, seat.tokens, tree) : tree;
         if (!rest || rest.size === 0) return undefined;
         const nodes = drafter === host ? policy.size(rest, leads) : (budgets[b]?.nodes ?? 0);
@@ -318,7 +314,7 @@ export class BatchDecoder {
     times.draftMs += performance.now() - start;
     // one that does not lead asks again once the rounds in flight are in
     if (idea) return { asked, drafts };
-    return { asked, wait: any || drafted };
+    return { asked, wait: any || flights.some((flight) => flight.drafts) };
   }
 
   /** Takes in what a round gave. */
@@ -362,6 +358,14 @@ export class BatchDecoder {
 const hostOf = ({ drafter, beside }: Speculation) => (drafter.kind === 'host' ? drafter : beside);
 
 const NOTHING = { tokens: [], parents: [] };
+
+/** May a seat's draft be queued behind a round that is at work? Those of a drafter on the device come from that round. */
+const mayLead = (seats: readonly (Seat<DecodeItem> | undefined)[], seat: Seat<DecodeItem> | undefined): boolean =>
+  seat?.lookahead.pays === true && !seats.some((other) => other?.speculation?.drafter.kind === 'device');
+
+/** What comes after a draft depends on what it gives: nothing is queued behind two, or behind one that nobody may lead. */
+const mustWait = (seats: readonly (Seat<DecodeItem> | undefined)[], flights: readonly Flight[]): boolean =>
+  flights.some(({ drafts }) => drafts) && (flights.length > 1 || !seats.some((seat) => mayLead(seats, seat)));
 
 /** What a round verifies of its draft for a row; undefined: nothing. `tokens`: of the answer before it. */
 function verifiedBy({ drafts }: Flight, b: number, tokens: readonly number[]): Draft | undefined {
