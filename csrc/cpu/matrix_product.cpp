@@ -23,6 +23,7 @@ struct Plan {
   int64_t stride;  ///< elements between staged rows
   bool stage_all;  ///< x is copied once, before the product
   int64_t panel_bytes, panels, groups;
+  int64_t chunk_rows[2];  ///< of each expert
   int64_t first_chunks, chunks;
 
   Plan(const MatrixProduct& product, const Verbs& v) : p(product), verbs(v) {
@@ -40,8 +41,15 @@ struct Plan {
     panels = (p.weight[0].dims[0] + kPanel - 1) / kPanel;
     groups = swiglu ? (p.columns + 31) / 32 : (p.columns + kGroup - 1) / kGroup;
     const int64_t split = p.split < p.rows ? p.split : p.rows;
-    first_chunks = (split + kChunk - 1) / kChunk;
-    chunks = first_chunks + (p.rows - split + kChunk - 1) / kChunk;
+    chunk_rows[0] = rows_per_chunk(split), chunk_rows[1] = rows_per_chunk(p.rows - split);
+    first_chunks = (split + chunk_rows[0] - 1) / chunk_rows[0];
+    chunks = first_chunks + (p.rows - split + chunk_rows[1] - 1) / chunk_rows[1];
+  }
+
+  /// As equal as can be in whole tiles: a chunk of few rows waits for the weight.
+  static int64_t rows_per_chunk(int64_t rows) {
+    const int64_t count = (rows + kChunk - 1) / kChunk;
+    return count == 0 ? kChunk : round_up((rows + count - 1) / count, kTileRows);
   }
 
   int64_t stage_bytes(int64_t rows) const {
@@ -97,8 +105,9 @@ struct Plan {
     const int64_t split = p.split < p.rows ? p.split : p.rows;
     expert = chunk < first_chunks ? 0 : 1;
     const int64_t start = expert ? split : 0, end = expert ? p.rows : split;
-    first = start + (chunk - (expert ? first_chunks : 0)) * kChunk;
-    count = end - first < kChunk ? end - first : kChunk;
+    const int64_t most = chunk_rows[expert];
+    first = start + (chunk - (expert ? first_chunks : 0)) * most;
+    count = end - first < most ? end - first : most;
   }
 
   /// One group of columns for `count` rows from `first`; `x` is the staged first row.
