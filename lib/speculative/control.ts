@@ -54,12 +54,12 @@ export interface ControlStats {
 
 /** Gain below which speculation goes off, and above which it comes back: apart, so that it does not flutter. */
 const LOSS = 0.97;
-const WIN = 1.05;
+const WIN = 1.1;
 /** Rounds that a verdict needs, and weight of a round after each further one: some 50 rounds count. */
 const ROUNDS_TO_JUDGE = 16;
 const ROUND_MEMORY = 0.98;
 /** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
-const PROBE_ROUNDS = 4;
+const PROBE_ROUNDS = 6;
 const PROBE_NODES = 12;
 /** Turns after which the size of trees to ask for is worked out anew. */
 const ROOM_TURNS = 8;
@@ -76,7 +76,7 @@ const MOST_COUNTED = { on: 2, probe: 4 };
 /** How far a typical ratio moves with each measured one. */
 const TYPICAL_STEP = 1.05;
 /** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
-const ROUNDS_TO_LAST = 32;
+const ROUNDS_TO_LAST = 64;
 /** Plain steps at once when drafts do not pay: 1, 2, then always 4. */
 const MOST_IDLE = 4;
 /** What calibration keeps per round and per plain token: what is not verified any more is slowly trusted again. */
