@@ -7,7 +7,7 @@ namespace hb::cpu {
 
 namespace {
 
-constexpr int64_t kChunk = 48;           ///< rows per unit of work: a multiple of every tile height
+constexpr int64_t kChunk = 48;           ///< rows per unit of work at most: a multiple of every tile height
 constexpr int64_t kGroup = 64;           ///< accumulator columns per unit
 constexpr int64_t kTileRows = 16;        ///< largest Verbs::tile_rows
 constexpr int64_t kFetched = 128 << 10;  ///< panels of a group that are fetched while the one before it is at work
