@@ -1,6 +1,6 @@
 import type { SpeculationControl } from './control.js';
-import type { DraftPolicy, RoundTime } from './decode.js';
 import type { DraftBudget } from './drafter.js';
+import type { DraftPolicy, RoundTime } from './policy.js';
 import type { RoundEvent } from './round.js';
 import type { Draft } from './state.js';
 import { type DraftTree, MAX_DRAFTED } from './tree.js';

@@ -4,49 +4,13 @@ import type { Decoder } from './decoder.js';
 import { DeviceDrafts } from './device.js';
 import type { DraftBudget, Drafter, HostDrafter } from './drafter.js';
 import { expectedTokens, Lookahead, twice } from './lookahead.js';
+import type { DraftPolicy } from './policy.js';
 import { type RoundEvent, type RoundResult, Rounds, type RoundTrace } from './round.js';
 import { type DecodeStart, DecodeState, type Draft, type Proposal } from './state.js';
-import { DraftTree, MAX_DRAFTED } from './tree.js';
+import { DraftTree } from './tree.js';
 
 /** Rounds in flight while a drafter may have an idea after each of them. */
 const AHEAD_OF_DRAFTER = 2;
-
-/** Decides how much is drafted and verified for one answer. */
-export interface DraftPolicy {
-  /** The first step waits for the drafter. Without it, plain steps are queued before the drafter starts. */
-  readonly eager?: boolean;
-  /** What the drafter is asked for; undefined: it is not asked now. */
-  budget(): DraftBudget | undefined;
-  /**
-   * Nodes to verify of a proposal, best first; 0: a plain step is worth more.
-   *
-   * @param ahead the round before it is still at work: drafting takes no time of its own, nor does the host between the two
-   */
-  size(tree: DraftTree, ahead: boolean): number;
-  /**
-   * What a round gave, and how long it took.
-   *
-   * @param draft of the host alone; what a drafter on the device has put in is told by the event
-   */
-  observe(draft: Draft | undefined, event: RoundEvent, time: RoundTime): void;
-}
-
-/** How long a round took: from what the host was told before it, so with its part in it. */
-export interface RoundTime {
-  ms: number;
-  /** Of it, in a drafter on the device. */
-  draftMs?: number;
-  /** The round before it was at work when it was drafted. */
-  ahead?: boolean;
-}
-
-/** As many nodes as allowed, always. */
-export const fixedPolicy = (nodes: number = MAX_DRAFTED + 1, depth: number = MAX_DRAFTED): DraftPolicy => ({
-  eager: true,
-  budget: () => (nodes > 1 ? { nodes: nodes - 1, depth } : undefined),
-  size: (tree) => Math.min(nodes - 1, tree.size),
-  observe() {},
-});
 
 /** How an answer is drafted. */
 export interface Speculation {
