@@ -5,7 +5,6 @@ import type {
   NativeActivity,
   NativeAddon,
   NativeContext,
-  NativeMapping,
   NativeRecord,
   OpContract,
   ProfileEvent,
@@ -13,6 +12,7 @@ import type {
 import { loadAddon } from '../native/load.js';
 import { type DeviceOptions, openContext } from './device.js';
 import { type DataOf, DTYPES, type DType } from './dtype.js';
+import type { MappedFile } from './mapped-file.js';
 import { Program, tensorsOf } from './program.js';
 import { Tensor } from './tensor.js';
 
@@ -384,27 +384,5 @@ export class Context {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.dispose();
-  }
-}
-
-/**
- * A file whose ranges stand for tensors, for {@link Context.mapped}. It is read when an op first wants a tensor: a file that shrank
- * meanwhile is an `IO` failure of that op, where an access to memory over it would end the process.
- */
-export class MappedFile {
-  /** @internal */
-  readonly native: NativeMapping;
-
-  /** @throws HyperBagelError IO */
-  constructor(path: string) {
-    this.native = new (addon().NativeMapping)(path);
-  }
-
-  get bytes(): number {
-    return this.native.bytes;
-  }
-
-  dispose(): void {
-    this.native.dispose();
   }
 }

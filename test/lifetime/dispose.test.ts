@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { ops } from '../../lib/index.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
-import { Context, MappedFile } from '../../lib/tensor/context.js';
+import { Context } from '../../lib/tensor/context.js';
+import { MappedFile } from '../../lib/tensor/mapped-file.js';
 import { failureCode } from '../kit/failure.js';
 
 /** Queues `count` products that take some 25 ms each on two cores. */

@@ -1,7 +1,8 @@
 import { HyperBagelError } from '../../errors.js';
 import * as ops from '../../generated/ops.js';
 import type { ModelFiles } from '../../io/safetensors.js';
-import { type Context, MappedFile } from '../../tensor/context.js';
+import type { Context } from '../../tensor/context.js';
+import { MappedFile } from '../../tensor/mapped-file.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { ExpectedTensor } from './tensors.js';
 

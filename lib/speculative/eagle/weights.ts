@@ -2,8 +2,9 @@ import { HyperBagelError } from '../../errors.js';
 import * as ops from '../../generated/ops.js';
 import { badModel } from '../../io/model-file.js';
 import { type FileTensor, type ModelFiles, openModelFiles, readTensors } from '../../io/safetensors.js';
-import { type Context, MappedFile } from '../../tensor/context.js';
+import type { Context } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
+import { MappedFile } from '../../tensor/mapped-file.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { EagleConfig, EagleTarget } from './config.js';
 

@@ -1,7 +1,8 @@
 // The tables of the device's side: Context, Tensor, Program, Activity, MappedFile.
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as ops from '../../../lib/generated/ops.js';
-import { Activity, Context, MappedFile, opContracts } from '../../../lib/tensor/context.js';
+import { Activity, Context, opContracts } from '../../../lib/tensor/context.js';
+import { MappedFile } from '../../../lib/tensor/mapped-file.js';
 import { Program } from '../../../lib/tensor/program.js';
 import { Tensor } from '../../../lib/tensor/tensor.js';
 import { fail, occupy, row, type Scene, type State, type Table } from './kit.js';
