@@ -18,7 +18,8 @@ import { DEFAULT_BATCH, type DrawingOf, drawInBatches, type ManyOptions } from '
 import { checkDrawing, type Drawing, type DrawOptions, type DrawSettings } from './draw-options.js';
 import { Editor } from './editor.js';
 import { Decoders } from './generate.js';
-import { availableMemory, BagelModel, cacheBytesPerToken } from './model.js';
+import { cacheBytesPerToken, planMemory } from './memory-plan.js';
+import { BagelModel } from './model.js';
 import { checkInteger, checkText } from './options.js';
 import { type RgbMap, readRgbMap } from './preview.js';
 import { prepareImage, requireOpen, Session } from './session.js';
@@ -62,11 +63,6 @@ interface ModelExtras {
   tokenizer?: Tokenizer;
   rgb?: RgbMap | undefined;
 }
-
-/** Contexts of the model's longest sequence that the default cache holds. */
-const DEFAULT_CONTEXTS = 4;
-/** Share of the free memory that the default cache may take. */
-const DEFAULT_SHARE = 0.25;
 
 /** The folder of the bundled miniature. */
 export function bundledModel(): string {
@@ -395,30 +391,4 @@ function checkDtype(dtype: Float | undefined): Float {
     expected: 'f32 or bf16',
     got: String(dtype),
   });
-}
-
-/** Refuses what cannot fit, before anything is allocated; returns the size of the cache in tokens. */
-async function planMemory(
-  cx: Context,
-  { weights: weightBytes, perToken }: { weights: number; perToken: number },
-  config: BagelConfig,
-  asked: number | undefined,
-): Promise<number> {
-  const available = await availableMemory(cx);
-  const left = available - weightBytes;
-  const most = DEFAULT_CONTEXTS * config.llm.maxPositions;
-  const tokens =
-    asked === undefined
-      ? Math.max(64, Math.min(most, Math.floor((Math.max(0, left) * DEFAULT_SHARE) / perToken)))
-      : checkInteger('cacheTokens', asked, 64, 2 ** 31 - 1);
-  const needed = weightBytes + tokens * perToken;
-  if (needed > available) {
-    const gb = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
-    throw new HyperBagelError(
-      'OUT_OF_MEMORY',
-      `the model needs ${gb(needed)} (weights ${gb(weightBytes)}, cache ${gb(tokens * perToken)}), ${gb(available)} are available`,
-      { expected: gb(needed), got: gb(available) },
-    );
-  }
-  return tokens;
 }

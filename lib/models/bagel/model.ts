@@ -9,8 +9,6 @@ import type { Tokenizer } from '../../io/tokenizer.js';
 import type { Decoder, TreeRows } from '../../speculative/decoder.js';
 import type { EagleDrafter } from '../../speculative/eagle/drafter.js';
 import type { Context } from '../../tensor/context.js';
-import { BYTES } from '../../tensor/dtype.js';
-import { systemMemory } from '../../tensor/memory.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type BagelConfig, latentGrid } from './config.js';
 import { decoderLayers, type LayerCache, type RowState } from './mot-layer.js';
@@ -40,17 +38,6 @@ interface Segment {
   split?: number;
   /** How far the segment moves the sequence's position. */
   advance: number;
-}
-
-/** Bytes of cache per token, over all layers. */
-export function cacheBytesPerToken(config: BagelConfig, dtype: Float): number {
-  const { llm } = config;
-  return llm.layers * 2 * llm.kvHeads * llm.headDim * BYTES[dtype];
-}
-
-/** Memory that a context may still take, in bytes: of its card, else of the system. */
-export async function availableMemory(cx: Context): Promise<number> {
-  return cx.freeMemory() ?? (await systemMemory());
 }
 
 /**

@@ -7,7 +7,8 @@ import { HyperBagelError } from '../../errors.js';
 import { badModel, fileExists, readJsonObject, readModelFile, shown } from '../../io/model-file.js';
 import { modelHash } from '../../io/model-hash.js';
 import { BYTES } from '../../tensor/dtype.js';
-import { availableMemory, type BagelModel } from './model.js';
+import { availableMemory } from './memory-plan.js';
+import type { BagelModel } from './model.js';
 import { outOfMemory, StudentSource, studentBytes } from './student-source.js';
 import { type BagelWeights, WeightLoader, withGeneration } from './weights.js';
 
