@@ -5,10 +5,10 @@ import * as ops from '../../generated/ops.js';
 import { stepsAhead } from '../../speculative/ahead.js';
 import { seedWords } from '../../speculative/state.js';
 import type { Activity } from '../../tensor/context.js';
-import type { Program } from '../../tensor/program.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import { type Branches, BranchState } from './branch-state.js';
 import { latentWidth } from './config.js';
+import { Evaluation } from './evaluation.js';
 import type { BagelModel } from './model.js';
 import { previewPixels, type RgbProjection } from './preview.js';
 import type { BagelWeights } from './weights.js';
@@ -101,7 +101,7 @@ export class DenoiseStep {
   readonly #images: Tensor<'i32'>;
   readonly #seeds: Tensor<'i32'>;
   readonly #channel: number;
-  readonly #programs = new Map<string, Recorded>();
+  readonly #programs = new Map<string, Evaluation>();
 
   /**
    * @param projection of previews; wanted with `watch.rgb`
@@ -163,7 +163,7 @@ export class DenoiseStep {
     try {
       this.#reserve(plan.length);
       for (const mode of new Map(modes.map((mode) => [mode.join(), mode])).values()) {
-        this.#program(mode).start(job);
+        this.#program(mode).start(job.contexts, job.scratch);
       }
       cx.within(activity, () => this.#begin(job));
       let queued = 0;
@@ -252,7 +252,7 @@ export class DenoiseStep {
     });
   }
 
-  #program(branches: readonly Branch[]): Recorded {
+  #program(branches: readonly Branch[]): Evaluation {
     const key = branches.join();
     let program = this.#programs.get(key);
     if (!program) {
@@ -262,15 +262,15 @@ export class DenoiseStep {
     return program;
   }
 
-  #record(branches: readonly Branch[]): Recorded {
+  #record(branches: readonly Branch[]): Evaluation {
     const latents = this.shape.pictures.map(({ rows, columns }) => rows * columns);
     const groups = this.shape.separate ? branches.map((name) => [name]) : [branches];
     const states = groups.map((names) => new BranchState(this.#model, names, latents));
     const { cx } = this.#model;
     const name = `evaluation ${branches.join('+')}`;
     const evaluate = () => this.#evaluate(states);
-    if (this.options.recorded === false) return new Recorded(states, () => cx.range(name, () => cx.scope(evaluate)));
-    return new Recorded(states, cx.record(evaluate, name));
+    if (this.options.recorded === false) return new Evaluation(states, () => cx.range(name, () => cx.scope(evaluate)));
+    return new Evaluation(states, cx.record(evaluate, name));
   }
 
   /** The ops of one evaluation: recorded once, or run as they are. */
@@ -369,37 +369,5 @@ export class DenoiseStep {
     }
     for (const tensor of [this.#zeros, this.#images, this.#seeds, this.#previous]) tensor?.dispose();
     cx.closeChannel(this.#channel);
-  }
-}
-
-/** The evaluation in one set of branches, and the row states that it reads. */
-class Recorded {
-  constructor(
-    private readonly states: readonly BranchState[],
-    private readonly program: Program<void> | (() => void),
-  ) {}
-
-  start({ contexts, scratch }: DenoiseJob): void {
-    let before = 0;
-    for (const state of this.states) {
-      state.write(contexts, scratch, before);
-      before += state.names.length;
-    }
-  }
-
-  /** Queues a run; its ticket, 0 when it is not a program. */
-  run(): number {
-    if (typeof this.program !== 'function') return this.program.run();
-    this.program();
-    return 0;
-  }
-
-  get bytes(): number {
-    return typeof this.program === 'function' ? 0 : this.program.describe().arenaBytes;
-  }
-
-  dispose(): void {
-    if (typeof this.program !== 'function') this.program.dispose();
-    for (const state of this.states) state.dispose();
   }
 }
