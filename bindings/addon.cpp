@@ -65,7 +65,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("NativeTensor", TensorObject::define(env), data->tensor);
   add("NativeProgram", ProgramObject::define(env), data->program);
   add("NativeActivity", ActivityObject::define(env), data->activity);
-  add("NativeMapping", MappingObject::define(env), data->mapping);
+  add("NativeWeightFile", WeightFileObject::define(env), data->weight_file);
   exports.Set("NativeContext", ContextObject::define(env));
   exports.Set("version", Napi::Function::New(env, version, "version"));
   exports.Set("describe", Napi::Function::New(env, describe_contracts, "describe"));

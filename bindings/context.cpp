@@ -32,7 +32,7 @@ Napi::Function ContextObject::define(Napi::Env env) {
   return DefineClass(env, "NativeContext",
                      {InstanceMethod<&ContextObject::Describe>("describe"),
                       InstanceMethod<&ContextObject::MakeTensor>("tensor"),
-                      InstanceMethod<&ContextObject::Mapped>("mapped"),
+                      InstanceMethod<&ContextObject::FromFile>("fromFile"),
                       InstanceMethod<&ContextObject::Write>("write"),
                       InstanceMethod<&ContextObject::Read>("read"),
                       InstanceMethod<&ContextObject::Run>("run"),
@@ -123,11 +123,11 @@ Napi::Value ContextObject::MakeTensor(const Napi::CallbackInfo& info) {
   return TensorObject::make(env, std::move(t), context_.get(), true);
 }
 
-/// mapped(mapping, offset, dtype, shape)
-Napi::Value ContextObject::Mapped(const Napi::CallbackInfo& info) {
+/// fromFile(file, offset, dtype, shape)
+Napi::Value ContextObject::FromFile(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   require_open(env);
-  std::shared_ptr<Mapping> mapping = unwrap<MappingObject>(info[0])->get();
+  std::shared_ptr<WeightFile> file = unwrap<WeightFileObject>(info[0])->get();
   Tensor t{};
   const double offset = info[1].IsNumber() ? info[1].As<Napi::Number>().DoubleValue() : -1;
   const int dtype = info[2].IsNumber() ? info[2].As<Napi::Number>().Int32Value() : -1;
@@ -136,11 +136,10 @@ Napi::Value ContextObject::Mapped(const Napi::CallbackInfo& info) {
   throw_unless_ok(env, read_shape(info[3], &t.view));
   const int64_t bytes = storage_bytes(t.view);
   const bool whole = offset >= 0 && offset <= 9e15 && offset == static_cast<double>(static_cast<int64_t>(offset));
-  throw_unless_ok(env, mapping->check(whole ? static_cast<int64_t>(offset) : -1, bytes));
+  throw_unless_ok(env, file->check(whole ? static_cast<int64_t>(offset) : -1, bytes));
   Dispatcher& dispatcher = context_->dispatcher();
-  t.storage =
-      std::make_shared<MappedStorage>(std::move(mapping), static_cast<int64_t>(offset), bytes, context_->memory(),
-                                      dispatcher.device() ? &dispatcher.transfers() : nullptr);
+  t.storage = std::make_shared<FileStorage>(std::move(file), static_cast<int64_t>(offset), bytes, context_->memory(),
+                                            dispatcher.device() ? &dispatcher.transfers() : nullptr);
   return TensorObject::make(env, std::move(t), context_.get(), false);
 }
 
@@ -164,7 +163,8 @@ Napi::Value ContextObject::Write(const Napi::CallbackInfo& info) {
     data->assign(p, p + bytes);
   }
   StoragePtr storage = t.storage;
-  if (dynamic_cast<MappedStorage*>(storage.get())) throw_code(env, Code::NOT_SUPPORTED, "a mapped tensor is read-only");
+  if (dynamic_cast<FileStorage*>(storage.get()))
+    throw_code(env, Code::NOT_SUPPORTED, "a tensor of a file is read-only");
   auto work = [storage, data, zeros, bytes, offset](Dispatcher& dispatcher) {
     if (Status s = storage->allocate(); !s.ok()) return s;
     char* to = static_cast<char*>(storage->data()) + offset;
@@ -251,8 +251,8 @@ Napi::Value ContextObject::Run(const Napi::CallbackInfo& info) {
     }
     if (t->storage->transient && !recording_)
       fail(Status::mismatch(Code::DISPOSED, o.name, "a tensor with data", "an intermediate of a recorded program"));
-    if (o.role == Role::inout && dynamic_cast<MappedStorage*>(t->storage.get()))
-      fail(Status::mismatch(Code::NOT_SUPPORTED, o.name, "a writable tensor", "a mapped one"));
+    if (o.role == Role::inout && dynamic_cast<FileStorage*>(t->storage.get()))
+      fail(Status::mismatch(Code::NOT_SUPPORTED, o.name, "a writable tensor", "one of a file"));
     view_of(call.args(), o) = t->view;
     call.references.push_back({&o, t->storage, t->offset});
   }

@@ -13,7 +13,7 @@ class ContextObject;
 /// State of one JavaScript environment (the main thread or a worker). No globals: several may live in one process.
 struct EnvData {
   Napi::FunctionReference error_class;  ///< HyperBagelError of the facade
-  Napi::FunctionReference tensor, program, activity, mapping;
+  Napi::FunctionReference tensor, program, activity, weight_file;
   std::set<ContextObject*> contexts;  ///< open ones: closed when the environment ends
 };
 

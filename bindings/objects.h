@@ -1,8 +1,8 @@
 #pragma once
 #include "env.h"
 #include "runtime/context.h"
-#include "runtime/mapping.h"
 #include "runtime/program.h"
+#include "runtime/weight_file.h"
 
 namespace hb::node {
 
@@ -66,18 +66,18 @@ class ActivityObject : public Napi::ObjectWrap<ActivityObject> {
   Napi::Value Cancel(const Napi::CallbackInfo& info);
 };
 
-class MappingObject : public Napi::ObjectWrap<MappingObject> {
+class WeightFileObject : public Napi::ObjectWrap<WeightFileObject> {
  public:
   static inline const napi_type_tag kTag = tag_of_class(4);
-  static constexpr const char* kName = "mapping";
+  static constexpr const char* kName = "weight file";
   static Napi::Function define(Napi::Env env);
-  explicit MappingObject(const Napi::CallbackInfo& info);
-  std::shared_ptr<Mapping> get() const;
+  explicit WeightFileObject(const Napi::CallbackInfo& info);
+  std::shared_ptr<WeightFile> get() const;
 
  private:
   Napi::Value GetBytes(const Napi::CallbackInfo& info);
   Napi::Value Dispose(const Napi::CallbackInfo& info);
-  std::shared_ptr<Mapping> mapping_;
+  std::shared_ptr<WeightFile> file_;
 };
 
 /// One device and its queue. Calls check and queue; promises wait on a libuv thread, one at a time per context.
@@ -103,7 +103,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
 
   Napi::Value Describe(const Napi::CallbackInfo& info);
   Napi::Value MakeTensor(const Napi::CallbackInfo& info);
-  Napi::Value Mapped(const Napi::CallbackInfo& info);
+  Napi::Value FromFile(const Napi::CallbackInfo& info);
   Napi::Value Write(const Napi::CallbackInfo& info);
   Napi::Value Read(const Napi::CallbackInfo& info);
   Napi::Value Run(const Napi::CallbackInfo& info);

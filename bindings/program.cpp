@@ -55,29 +55,29 @@ Napi::Value ActivityObject::Cancel(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Function MappingObject::define(Napi::Env env) {
+Napi::Function WeightFileObject::define(Napi::Env env) {
   return DefineClass(
-      env, "NativeMapping",
-      {InstanceAccessor<&MappingObject::GetBytes>("bytes"), InstanceMethod<&MappingObject::Dispose>("dispose")});
+      env, "NativeWeightFile",
+      {InstanceAccessor<&WeightFileObject::GetBytes>("bytes"), InstanceMethod<&WeightFileObject::Dispose>("dispose")});
 }
 
-MappingObject::MappingObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+WeightFileObject::WeightFileObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   info.This().As<Napi::Object>().TypeTag(&kTag);
-  if (!info[0].IsString()) throw_code(info.Env(), Code::BAD_OPTION, "a mapping wants the path of a file");
-  throw_unless_ok(info.Env(), Mapping::open(info[0].As<Napi::String>(), &mapping_));
+  if (!info[0].IsString()) throw_code(info.Env(), Code::BAD_OPTION, "a weight file wants a path");
+  throw_unless_ok(info.Env(), WeightFile::open(info[0].As<Napi::String>(), &file_));
 }
 
-std::shared_ptr<Mapping> MappingObject::get() const {
-  if (!mapping_) throw_code(Env(), Code::DISPOSED, "the mapping was disposed");
-  return mapping_;
+std::shared_ptr<WeightFile> WeightFileObject::get() const {
+  if (!file_) throw_code(Env(), Code::DISPOSED, "the weight file was disposed");
+  return file_;
 }
 
-Napi::Value MappingObject::GetBytes(const Napi::CallbackInfo& info) {
+Napi::Value WeightFileObject::GetBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(get()->bytes()));
 }
 
-Napi::Value MappingObject::Dispose(const Napi::CallbackInfo& info) {
-  mapping_.reset();
+Napi::Value WeightFileObject::Dispose(const Napi::CallbackInfo& info) {
+  file_.reset();
   return info.Env().Undefined();
 }
 

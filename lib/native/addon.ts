@@ -15,7 +15,7 @@ export interface NativeAddon {
   probeDevice(device: string): Promise<DeviceInfo>;
   NativeContext: new (device: string, isa: string, threads: number, onDevice: NativeDeviceOptions) => NativeContext;
   NativeActivity: new (name: string) => NativeActivity;
-  NativeMapping: new (path: string) => NativeMapping;
+  NativeWeightFile: new (path: string) => NativeWeightFile;
 }
 
 /** The tightest limits of this process's control groups; null: none. */
@@ -143,7 +143,7 @@ export interface NativeActivity {
   cancel(): void;
 }
 
-export interface NativeMapping {
+export interface NativeWeightFile {
   readonly bytes: number;
   dispose(): void;
 }
@@ -210,7 +210,7 @@ export interface Counters {
 export interface NativeContext {
   describe(): { device: string; isa: string; threads: number; card?: string };
   tensor(dtype: number, shape: readonly number[]): NativeTensor;
-  mapped(mapping: NativeMapping, offset: number, dtype: number, shape: readonly number[]): NativeTensor;
+  fromFile(file: NativeWeightFile, offset: number, dtype: number, shape: readonly number[]): NativeTensor;
   write(tensor: NativeTensor, data: Uint8Array | null, activity: NativeActivity | null): number;
   read(tensor: NativeTensor): Promise<ArrayBuffer>;
   run(

@@ -12,9 +12,9 @@ import type {
 import { loadAddon } from '../native/load.js';
 import { type DeviceOptions, openContext } from './device.js';
 import { type DataOf, DTYPES, type DType } from './dtype.js';
-import type { MappedFile } from './mapped-file.js';
 import { Program, tensorsOf } from './program.js';
 import { Tensor } from './tensor.js';
+import type { WeightFile } from './weight-file.js';
 
 /** Options of {@link Context.create}. */
 export type ContextOptions = DeviceOptions;
@@ -148,8 +148,8 @@ export class Context {
   }
 
   /** @internal A tensor over part of a file. @throws HyperBagelError BAD_MODEL when the file does not reach so far */
-  mapped<D extends DType>(file: MappedFile, offset: number, dtype: D, shape: readonly number[]): Tensor<D> {
-    return this.adopt(new Tensor<D>(this, this.native.mapped(file.native, offset, DTYPES.indexOf(dtype), shape)));
+  fromFile<D extends DType>(file: WeightFile, offset: number, dtype: D, shape: readonly number[]): Tensor<D> {
+    return this.adopt(new Tensor<D>(this, this.native.fromFile(file.native, offset, DTYPES.indexOf(dtype), shape)));
   }
 
   /** @internal Queues an op by number: what the generated functions call. Out operands that are absent are null. */

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "runtime/cgroup.h"
-#include "runtime/mapping.h"
 #include "runtime/registry.h"
+#include "runtime/weight_file.h"
 
 namespace {
 
@@ -74,15 +74,15 @@ void read_range(const char* data, size_t size) {
   data += 17, size -= 17;
   const auto length = static_cast<int64_t>(size);
   const std::string file = folder().write("/weights", data, size);
-  std::shared_ptr<hb::Mapping> mapping;
-  require(hb::Mapping::open(file, &mapping).ok() && mapping->bytes() == length, "a regular file does not open");
+  std::shared_ptr<hb::WeightFile> opened;
+  require(hb::WeightFile::open(file, &opened).ok() && opened->bytes() == length, "a regular file does not open");
   const bool within = offset >= 0 && bytes >= 0 && offset <= length && bytes <= length - offset;
-  const Status checked = mapping->check(offset, bytes);
+  const Status checked = opened->check(offset, bytes);
   require(checked.ok() == within, "the check of a range is wrong");
   if (!within) return;
   const bool cut = left != 255 && left < length;
   if (cut) require(truncate(file.c_str(), left) == 0, "cannot cut a file");
-  hb::MappedStorage storage(mapping, offset, bytes, std::make_shared<hb::Memory>(), nullptr);
+  hb::FileStorage storage(opened, offset, bytes, std::make_shared<hb::Memory>(), nullptr);
   const Status loaded = storage.load();
   const bool whole = bytes == 0 || !cut || offset + bytes <= left;
   require(loaded.ok() == whole, "a range is read that is not there, or is there and is not read");

@@ -7,7 +7,7 @@ import { openModelFiles, readTensors } from '../../lib/io/safetensors.js';
 import { FileSource } from '../../lib/models/bagel/source.js';
 import type { ExpectedTensor } from '../../lib/models/bagel/tensors.js';
 import { Context } from '../../lib/tensor/context.js';
-import { MappedFile } from '../../lib/tensor/mapped-file.js';
+import { WeightFile } from '../../lib/tensor/weight-file.js';
 import { temporaryFolder } from '../io/kit.js';
 import { failure, failureCode } from '../kit/failure.js';
 import { fullTier } from '../kit/tier.js';
@@ -35,21 +35,21 @@ const sum = (values: ArrayLike<number>) => Array.from(values).reduce((a, b) => a
 describe('a tensor of a file', () => {
   test.each([0, 4, 4096, 4097, 300_000])('fails with IO when %i bytes are left of its file', async (left) => {
     const file = floats('shrinks', 100_000);
-    const mapped = new MappedFile(file);
-    const x = cx.mapped(mapped, 0, 'f32', [100_000]);
+    const opened = new WeightFile(file);
+    const x = cx.fromFile(opened, 0, 'f32', [100_000]);
     truncateSync(file, left);
     const y = ops.cast(cx, { x, dtype: 'bf16' });
     const error = await failure(() => cx.sync());
     expect([error.code, error.message]).toEqual(['IO', expect.stringContaining(file)]);
     expect(await failureCode(() => y.data())).toBe('IO');
     expect(await failureCode(() => x.data())).toBe('IO');
-    for (const each of [x, y, mapped]) each.dispose();
+    for (const each of [x, y, opened]) each.dispose();
   });
 
   test('holds what was read when the file shrinks afterwards', async () => {
     const file = floats('shrinks-late', 5000);
-    const mapped = new MappedFile(file);
-    const x = cx.mapped(mapped, 4, 'f32', [4999]);
+    const opened = new WeightFile(file);
+    const x = cx.fromFile(opened, 4, 'f32', [4999]);
     expect(sum(await x.data())).toBe((4999 * 5000) / 2);
     truncateSync(file, 0);
     expect(sum(await ops.cast(cx, { x, dtype: 'f32' }).data())).toBe((4999 * 5000) / 2);
@@ -57,15 +57,15 @@ describe('a tensor of a file', () => {
 
   test('is that of the file that was opened, whatever has its name since', async () => {
     const file = floats('renamed', 5000);
-    const mapped = new MappedFile(file);
+    const opened = new WeightFile(file);
     renameSync(floats('other', 1), file);
-    expect(sum(await cx.mapped(mapped, 0, 'f32', [5000]).data())).toBe((4999 * 5000) / 2);
+    expect(sum(await cx.fromFile(opened, 0, 'f32', [5000]).data())).toBe((4999 * 5000) / 2);
   });
 
   test('needs no alignment', async () => {
     const file = path.join(folder, 'odd');
     writeFileSync(file, Buffer.concat([Buffer.from([1]), new Uint8Array(Float32Array.of(1, 2, 3).buffer)]));
-    const x = cx.mapped(new MappedFile(file), 1, 'f32', [3]);
+    const x = cx.fromFile(new WeightFile(file), 1, 'f32', [3]);
     expect([...(await x.data())]).toEqual([1, 2, 3]);
   });
 
@@ -82,16 +82,16 @@ describe('a tensor of a file', () => {
     [0, [2 ** 40, 2 ** 40]],
     [0, [-1]],
   ])('at byte %d of shape %j is refused', (offset, shape) => {
-    const mapped = new MappedFile(floats('short', 100));
-    expect(() => cx.mapped(mapped, offset, 'f32', shape)).toThrow(
+    const opened = new WeightFile(floats('short', 100));
+    expect(() => cx.fromFile(opened, offset, 'f32', shape)).toThrow(
       expect.objectContaining({ code: expect.stringMatching(/^BAD_(MODEL|SHAPE)$/) as unknown }) as Error,
     );
-    mapped.dispose();
+    opened.dispose();
   });
 
   test('IO for what is no file', () => {
-    expect(() => new MappedFile(folder)).toThrow(expect.objectContaining({ code: 'IO' }) as Error);
-    expect(() => new MappedFile(path.join(folder, 'missing'))).toThrow(
+    expect(() => new WeightFile(folder)).toThrow(expect.objectContaining({ code: 'IO' }) as Error);
+    expect(() => new WeightFile(path.join(folder, 'missing'))).toThrow(
       expect.objectContaining({ code: 'IO' }) as Error,
     );
   });

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { ops } from '../../lib/index.js';
 import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { Context } from '../../lib/tensor/context.js';
-import { MappedFile } from '../../lib/tensor/mapped-file.js';
+import { WeightFile } from '../../lib/tensor/weight-file.js';
 import { failureCode } from '../kit/failure.js';
 
 /** Queues `count` products that take some 25 ms each on two cores. */
@@ -124,7 +124,7 @@ describe('twice', () => {
     const cx = bagel.context;
     const x = cx.zeros('i32', [1]);
     const program = cx.record(() => ops.increment(cx, { x }));
-    const file = new MappedFile('package.json');
+    const file = new WeightFile('package.json');
     const free = bagel.model.pool.free;
     await session.addText('hello');
     for (let i = 0; i < 2; i++) {
@@ -178,13 +178,13 @@ describe('use after dispose', () => {
     const x = cx.tensor('f32', [1, 2], [1, 2]);
     const weight = cx.zeros('f32', [2, 2]);
     const program = cx.record(() => ops.linear(cx, { x, weight }));
-    const file = new MappedFile('package.json');
+    const file = new WeightFile('package.json');
     const channel = cx.openChannel();
     await cx.dispose();
     const uses: Record<string, () => unknown> = {
       tensor: () => cx.tensor('f32', [1]),
       zeros: () => cx.zeros('f32', [1]),
-      mapped: () => cx.mapped(file, 0, 'u8', [1]),
+      fromFile: () => cx.fromFile(file, 0, 'u8', [1]),
       op: () => ops.linear(cx, { x, weight }),
       call: () => cx.call('linear', { x, weight }),
       record: () => cx.record(() => null),

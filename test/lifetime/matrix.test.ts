@@ -8,11 +8,11 @@ import { Bagel } from '../../lib/models/bagel/bagel.js';
 import { Editor } from '../../lib/models/bagel/editor.js';
 import { Session } from '../../lib/models/bagel/session.js';
 import { Activity, Context } from '../../lib/tensor/context.js';
-import { MappedFile } from '../../lib/tensor/mapped-file.js';
 import { Program } from '../../lib/tensor/program.js';
 import { Tensor } from '../../lib/tensor/tensor.js';
+import { WeightFile } from '../../lib/tensor/weight-file.js';
 import { fullTier } from '../kit/tier.js';
-import { ACTIVITY, CONTEXT, type Device, deviceScene, MAPPED_FILE, PROGRAM, TENSOR } from './matrix/device.js';
+import { ACTIVITY, CONTEXT, type Device, deviceScene, PROGRAM, TENSOR, WEIGHT_FILE } from './matrix/device.js';
 import { play, print, type Row, type Scene, STATES, type State, type Table } from './matrix/kit.js';
 import { abandon, BAGEL, disposeModels, EDITOR, type Model, modelScene, SESSION, STREAM } from './matrix/model.js';
 
@@ -92,7 +92,7 @@ for (const on of full ? (['cpu', 'simt'] as const) : (['cpu'] as const)) {
     matrix(Tensor, TENSOR, disposed.tensor);
     matrix(Program, PROGRAM, disposed.program);
     matrix(Activity, ACTIVITY, disposed.activity);
-    matrix(MappedFile, MAPPED_FILE, disposed.file);
+    matrix(WeightFile, WEIGHT_FILE, disposed.file);
   });
 }
 

@@ -2,8 +2,8 @@ import { HyperBagelError } from '../../errors.js';
 import * as ops from '../../generated/ops.js';
 import type { ModelFiles } from '../../io/safetensors.js';
 import type { Context } from '../../tensor/context.js';
-import { MappedFile } from '../../tensor/mapped-file.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { WeightFile } from '../../tensor/weight-file.js';
 import type { ExpectedTensor } from './tensors.js';
 
 /** Dtypes of weights and activations. */
@@ -31,7 +31,7 @@ const DTYPES: Record<string, Float | undefined> = { F32: 'f32', BF16: 'bf16' };
  */
 export class FileSource implements WeightSource {
   readonly #context: Context;
-  readonly #files = new Map<string, MappedFile>();
+  readonly #files = new Map<string, WeightFile>();
   readonly #places = new Map<string, { path: string; offset: number; dtype: Float; shape: readonly number[] }>();
 
   constructor(
@@ -60,7 +60,7 @@ export class FileSource implements WeightSource {
       this.#places.set(tensor.name, { path, offset: entry.offset, dtype, shape: entry.shape });
     }
     for (const { path } of this.#places.values()) {
-      if (!this.#files.has(path)) this.#files.set(path, new MappedFile(path));
+      if (!this.#files.has(path)) this.#files.set(path, new WeightFile(path));
     }
   }
 
@@ -74,7 +74,7 @@ export class FileSource implements WeightSource {
 
   get(name: string): FloatTensor {
     const { path, offset, dtype, shape } = this.#place(name);
-    return this.#context.mapped(this.#files.get(path) as MappedFile, offset, dtype, shape);
+    return this.#context.fromFile(this.#files.get(path) as WeightFile, offset, dtype, shape);
   }
 
   close(): void {

@@ -4,8 +4,8 @@ import { badModel } from '../../io/model-file.js';
 import { type FileTensor, type ModelFiles, openModelFiles, readTensors } from '../../io/safetensors.js';
 import type { Context } from '../../tensor/context.js';
 import { BYTES } from '../../tensor/dtype.js';
-import { MappedFile } from '../../tensor/mapped-file.js';
 import type { Tensor } from '../../tensor/tensor.js';
+import { WeightFile } from '../../tensor/weight-file.js';
 import type { EagleConfig, EagleTarget } from './config.js';
 
 export type Float = 'f32' | 'bf16';
@@ -112,7 +112,7 @@ const DTYPES: Record<string, Float | undefined> = { F32: 'f32', BF16: 'bf16' };
 /** The tensors of a head's folder, checked against what they must be before anything is read. */
 class EagleFiles {
   readonly #files: ModelFiles;
-  readonly #mapped = new Map<string, MappedFile>();
+  readonly #opened = new Map<string, WeightFile>();
   /** Prefix of each layer's names. */
   readonly prefixes: string[];
 
@@ -145,12 +145,12 @@ class EagleFiles {
     const dtype = entry && DTYPES[entry.dtype];
     if (!entry || !dtype) throw new HyperBagelError('INTERNAL', `no weight is called "${name}"`, { operand: name });
     const file = this.#files.files[entry.file] as string;
-    let mapped = this.#mapped.get(file);
-    if (!mapped) {
-      mapped = new MappedFile(file);
-      this.#mapped.set(file, mapped);
+    let opened = this.#opened.get(file);
+    if (!opened) {
+      opened = new WeightFile(file);
+      this.#opened.set(file, opened);
     }
-    return cx.mapped(mapped, entry.offset, dtype, entry.shape);
+    return cx.fromFile(opened, entry.offset, dtype, entry.shape);
   }
 
   /** A table of integers of known length. */
@@ -167,7 +167,7 @@ class EagleFiles {
   }
 
   close(): void {
-    for (const file of this.#mapped.values()) file.dispose();
+    for (const file of this.#opened.values()) file.dispose();
   }
 
   #check(folder: string, expected: readonly Expected[]): void {

@@ -1,10 +1,10 @@
-// The tables of the device's side: Context, Tensor, Program, Activity, MappedFile.
+// The tables of the device's side: Context, Tensor, Program, Activity, WeightFile.
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as ops from '../../../lib/generated/ops.js';
 import { Activity, Context, opContracts } from '../../../lib/tensor/context.js';
-import { MappedFile } from '../../../lib/tensor/mapped-file.js';
 import { Program } from '../../../lib/tensor/program.js';
 import { Tensor } from '../../../lib/tensor/tensor.js';
+import { WeightFile } from '../../../lib/tensor/weight-file.js';
 import { fail, occupy, row, type Scene, type State, type Table } from './kit.js';
 
 /** A context, and one of everything that belongs to it. */
@@ -13,7 +13,7 @@ export interface Device {
   x: Tensor<'f32'>;
   program: Program<Tensor>;
   activity: Activity;
-  file: MappedFile;
+  file: WeightFile;
   channel: number;
   /** Ticket of the newest program run. */
   ticket: number;
@@ -38,7 +38,7 @@ export const CONTEXT: Table<Device> = {
   tensor: row('ok ok NOT_SUPPORTED ok DISPOSED DISPOSED', ({ cx }) => cx.tensor('f32', [2], [1, 2]), made),
   zeros: row('ok ok NOT_SUPPORTED ok DISPOSED DISPOSED', ({ cx }) => cx.zeros('f32', [2]), made),
   // it has its data already, so a recording may have it
-  mapped: row('ok ok ok ok DISPOSED DISPOSED', ({ cx, file }) => cx.mapped(file, 0, 'u8', [2]), made),
+  fromFile: row('ok ok ok ok DISPOSED DISPOSED', ({ cx, file }) => cx.fromFile(file, 0, 'u8', [2]), made),
   run: row(
     'ok ok ok ok DISPOSED DISPOSED',
     ({ cx, x }) => cx.run(opContracts().get('linear')?.number ?? -1, [x, x, null, null], []),
@@ -194,7 +194,7 @@ export const ACTIVITY: Table<Device> = {
   }),
 };
 
-export const MAPPED_FILE: Table<Device> = {
+export const WEIGHT_FILE: Table<Device> = {
   bytes: row(
     'ok ok ok ok DISPOSED ok',
     ({ file }) => file.bytes,
@@ -213,7 +213,7 @@ export async function deviceScene(
   const x = cx.tensor('f32', [1, 2], [1, 2]);
   const activity = new Activity();
   const program = cx.record(() => ops.linear(cx, { x, weight: x })) as Program<Tensor>;
-  const file = new MappedFile('package.json');
+  const file = new WeightFile('package.json');
   const ticket = program.run();
   const subject: Device = { cx, x, program, activity, file, channel: cx.openChannel(), ticket };
   cx.within(activity, () => program.run());
