@@ -339,7 +339,7 @@ Napi::Value ContextObject::RunProgram(const Napi::CallbackInfo& info) {
   ActivityPtr activity = activity_of(info[1]);
   std::vector<StoragePtr> outputs = program->outputs();
   return ticket_value(env, context_->enqueue([program, activity](Dispatcher& d) { return program->run(d, activity); },
-                                             std::move(outputs), activity, range_));
+                                             std::move(outputs), activity, range_, program->time()));
 }
 
 void ContextObject::stop_recording() {

@@ -13,8 +13,8 @@ constexpr uint64_t kQueueThatLasts = 2;
 constexpr int64_t kTellNs = 2000000;
 /// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
 /// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
-/// end.
-constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000;
+/// end: at once when that is near or nobody knows, else so long before it that even a slow thread is back.
+constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kEarlyNs = 200000;
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 /// Returns when `seen()` or when the time is over; gives the core to whoever else wants it.
@@ -81,9 +81,10 @@ Status Context::start(const Backend& backend, int threads) {
 
 Context::~Context() { close(); }
 
-uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity, RangePtr range) {
+uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity, RangePtr range,
+                          std::shared_ptr<JobTime> time) {
   std::lock_guard lock(mutex_);
-  queue_.push_back({std::move(work), std::move(outputs), std::move(activity), std::move(range)});
+  queue_.push_back({std::move(work), std::move(outputs), std::move(activity), std::move(range), std::move(time)});
   posted_.store(++newest_, std::memory_order_release);
   peak_queued_ = std::max(peak_queued_, newest_ - completed_);
   wake_.notify_one();
@@ -119,13 +120,21 @@ void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
   awaited_ = ticket, awaits_records_ = ring;
   const auto over = [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; };
-  if (newest_ - completed_ <= kQueueThatLasts && !over()) {
+  const auto few = [&] { return newest_ - completed_ <= kQueueThatLasts && !over(); };
+  const auto longest = std::chrono::steady_clock::now() + kLongestWait;
+  if (few()) {
+    const int64_t sleep = ends_at_ - kEarlyNs - now_ns();
+    if (sleep > kEarlyNs)
+      progress_.wait_until(lock, std::min(longest, std::chrono::steady_clock::now() + std::chrono::nanoseconds(sleep)),
+                           over);
+  }
+  if (few()) {
     const uint64_t told = tellings_.load(std::memory_order_acquire);
     lock.unlock();
     look_out(kWatchNs, [&] { return tellings_.load(std::memory_order_acquire) != told; });
     lock.lock();
   }
-  progress_.wait_for(lock, kLongestWait, over);
+  progress_.wait_until(lock, longest, over);
   nudged_ = false;
   awaited_ = UINT64_MAX, awaits_records_ = false;
 }
@@ -191,9 +200,11 @@ void Context::execute() {
     }
     if (flight_) flight_->wait_for_room();
     const bool profiled = profiler_.on();
-    const int64_t start = profiled ? now_ns() : 0;
+    const int64_t start = profiled || job.time ? now_ns() : 0;
+    if (job.time) ends_at_ = *job.time > 0 ? start + *job.time : 0;
     std::shared_ptr<const Status> failure;
     if (Status s = perform(job); !s.ok()) failure = std::make_shared<const Status>(std::move(s));
+    if (job.time && !failure) *job.time = now_ns() - start;
     for (const StoragePtr& storage : job.outputs) storage->failure = failure;
     ActivityPtr activity = std::move(job.activity);
     RangePtr range = std::move(job.range);

@@ -21,6 +21,9 @@ struct Activity {
 };
 using ActivityPtr = std::shared_ptr<Activity>;
 
+/// Nanoseconds that a job took the last time; 0: not known.
+using JobTime = std::atomic<int64_t>;
+
 struct Record {
   int32_t channel;
   int64_t at;  ///< when it was pushed: nanoseconds of a steady clock
@@ -41,8 +44,10 @@ class Context {
 
   using Work = std::function<Status(Dispatcher& dispatcher)>;
   /// Queues work; returns its ticket. If it fails, or its activity has failed or was cancelled, `outputs` are marked.
-  /// `range` is for the profiler.
-  uint64_t enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity, RangePtr range);
+  /// `range` is for the profiler; `time`, of work that is queued again and again, tells who waits when to look out for
+  /// its end.
+  uint64_t enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPtr activity, RangePtr range,
+                   std::shared_ptr<JobTime> time = nullptr);
   /// The ticket of the newest job.
   uint64_t newest() const;
   uint64_t completed() const;
@@ -86,6 +91,7 @@ class Context {
     std::vector<StoragePtr> outputs;
     ActivityPtr activity;
     RangePtr range;
+    std::shared_ptr<JobTime> time;
   };
 
   Context() = default;
@@ -118,6 +124,7 @@ class Context {
   int64_t told_ = 0;                   ///< when it was last woken
   std::atomic<uint64_t> tellings_{0};  ///< how often
   std::atomic<uint64_t> posted_{0};    ///< newest_, for who looks without the lock
+  std::atomic<int64_t> ends_at_{0};    ///< when the job at work should be done; long ago: not known
   std::atomic<bool> stop_{false}, closed_{false};
 };
 

@@ -24,6 +24,7 @@ class Program : public std::enable_shared_from_this<Program> {
   size_t size() const { return calls_.size(); }
   int64_t arena_bytes() const { return arena_bytes_; }
   int64_t unplanned_bytes() const { return unplanned_bytes_; }
+  const std::shared_ptr<JobTime>& time() const { return time_; }
 
  private:
   Program() = default;
@@ -34,6 +35,7 @@ class Program : public std::enable_shared_from_this<Program> {
 
   std::vector<Call> calls_;
   std::vector<StoragePtr> outputs_;
+  std::shared_ptr<JobTime> time_ = std::make_shared<JobTime>(0);
   std::shared_ptr<Memory> memory_;
   void* arena_ = nullptr;
   int64_t arena_class_ = 0, arena_bytes_ = 0, unplanned_bytes_ = 0;
