@@ -141,9 +141,9 @@ static inline float attend_max(const AttentionRows& a, int row, const float* mos
 static inline void attend_exp(float* s, int64_t first, int64_t last, float max) {
   const V most = set1(max);
   int64_t j = first;
-  for (; j + W <= last; j += W) store(s + j, vexp(sub(load(s + j), most)));
+  for (; j + W <= last; j += W) store(s + j, vexp_weight(sub(load(s + j), most)));
   const int n = static_cast<int>(last - j);
-  if (n > 0) store_n(s + j, vexp(sub(load_n(s + j, n), most)), n);
+  if (n > 0) store_n(s + j, vexp_weight(sub(load_n(s + j, n), most)), n);
 }
 
 /// What the rows weigh the values of the slots they see with, in place of their scores.

@@ -20,7 +20,7 @@ static float softmax_row(float* s, int64_t n, float scale) {
   V sum = zero();
   for (int64_t i = 0; i < n; i += W) {
     const int m = n - i < W ? static_cast<int>(n - i) : W;
-    const V e = vexp(sub(load_part(s + i, m), top));
+    const V e = vexp_weight(sub(load_part(s + i, m), top));
     store_part(s + i, e, m);
     sum = add(sum, m == W ? e : first_lanes(e, m));
   }
