@@ -1,6 +1,7 @@
 // Rounds of the bundled model by the size of their trees, beside plain steps: what one costs, and how much of it is bookkeeping.
 import type { Sequence } from '../lib/cache/pages.js';
 import type { BagelModel } from '../lib/models/bagel/model.js';
+import { floorOf, type Roofline } from '../lib/profile/events.js';
 import { type RoundOptions, Rounds } from '../lib/speculative/round.js';
 import { DecodeState } from '../lib/speculative/state.js';
 import { DraftTree, MAX_DRAFTED } from '../lib/speculative/tree.js';
@@ -21,17 +22,21 @@ export interface RoundRow {
   bookkeeping: number;
   /** By the contracts of its ops. */
   cost: Cost;
+  /** Least seconds that the roofline allows its ops; undefined without one. */
+  floorSeconds: number | undefined;
 }
 
 export interface RoundCase {
   /** Tokens before the tree. */
   context: number;
   sizes: readonly number[];
+  roofline?: Roofline;
 }
 
 /** What a round does besides running the model and choosing tokens. */
 const BOOKKEEPING = new Set(['tree_build', 'tree_verify', 'kv_commit', 'emit']);
-const USUAL: RoundCase = { context: 64, sizes: [1, 2, 4, 8, 16, 32, 64, MAX_DRAFTED + 1] };
+/** 7: what verifies a draft of depth 6. */
+const USUAL: RoundCase = { context: 64, sizes: [1, 2, 4, 7, 8, 16, 32, 64, MAX_DRAFTED + 1] };
 const OPTIONS: RoundOptions = { traced: false, penalized: false };
 
 /** The model's own continuation of a sequence, a token per plain step. */
@@ -74,7 +79,7 @@ function halfRight(right: readonly number[], nodes: number, vocabulary: number):
 export async function roundRows(
   model: BagelModel,
   samples: number,
-  { context, sizes }: RoundCase = USUAL,
+  { context = USUAL.context, sizes = USUAL.sizes, roofline }: Partial<RoundCase> = {},
 ): Promise<RoundRow[]> {
   const { cx } = model;
   const state = new DecodeState(model, 1);
@@ -92,6 +97,7 @@ export async function roundRows(
       opSeconds: [] as number[],
       bookkeeping: [] as number[],
       cost: { flops: 0, bytes: 0 },
+      floorSeconds: undefined as number | undefined,
     }));
     for (let sample = -2; sample < samples; sample++) {
       for (const row of measured) {
@@ -111,17 +117,16 @@ export async function roundRows(
           if (sample < 0) continue;
           row.opSeconds.push(time(events));
           row.cost = costOf(events);
+          if (roofline) row.floorSeconds = events.reduce((sum, e) => sum + floorOf(e, roofline), 0);
           row.bookkeeping.push(time(events.filter(({ op }) => BOOKKEEPING.has(op))) / time(events));
         }
       }
     }
-    return measured.map(({ nodes, tokens, seconds, opSeconds, bookkeeping, cost }) => ({
-      cost,
-      nodes,
-      tokens,
-      seconds: median(seconds),
-      opSeconds: median(opSeconds),
-      bookkeeping: median(bookkeeping),
+    return measured.map(({ tree, ...row }) => ({
+      ...row,
+      seconds: median(row.seconds),
+      opSeconds: median(row.opSeconds),
+      bookkeeping: median(row.bookkeeping),
     }));
   } finally {
     rounds.dispose();
@@ -130,18 +135,32 @@ export async function roundRows(
   }
 }
 
-/** The rows as cells, the head first. */
+/** Microseconds of a duration. */
+const us = (seconds: number) => (seconds * 1e6).toFixed(0);
+
+/** The rows as cells, the head first. `at most`: plain steps in the time of a round's floor, were each of its nodes right. */
 export function roundTable(rows: readonly RoundRow[]): string[][] {
   const plain = rows[0]?.opSeconds ?? Number.NaN;
   return [
-    ['nodes', 'us of a round', 'us in ops', 'plain steps', 'build, verify, commit, emit', 'tokens'],
-    ...rows.map((row) => [
-      `${row.nodes}`,
-      (row.seconds * 1e6).toFixed(0),
-      (row.opSeconds * 1e6).toFixed(0),
-      (row.opSeconds / plain).toFixed(2),
-      `${(100 * row.bookkeeping).toFixed(1)}%`,
-      `${row.tokens}`,
+    [
+      'nodes',
+      'us of a round',
+      'us in ops',
+      'floor us',
+      'plain steps',
+      'at most',
+      'build, verify, commit, emit',
+      'tokens',
+    ],
+    ...rows.map(({ nodes, tokens, seconds, opSeconds, bookkeeping, floorSeconds }) => [
+      `${nodes}`,
+      us(seconds),
+      us(opSeconds),
+      floorSeconds === undefined ? '' : us(floorSeconds),
+      (opSeconds / plain).toFixed(2),
+      floorSeconds === undefined ? '' : `${((nodes * plain) / floorSeconds).toFixed(2)}x`,
+      `${(100 * bookkeeping).toFixed(1)}%`,
+      `${tokens}`,
     ]),
   ];
 }

@@ -3,7 +3,7 @@ import { appendFileSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import { Command, InvalidArgumentError } from 'commander';
 import { Bagel } from '../lib/models/bagel/bagel.js';
-import { measureRoofline } from '../lib/profile/roofline.js';
+import { flopRate, measureRoofline } from '../lib/profile/roofline.js';
 import { formatTable } from '../lib/profile/table.js';
 import { Context, type ContextOptions } from '../lib/tensor/context.js';
 import { median } from './arithmetic.js';
@@ -189,8 +189,16 @@ async function speculation(
       Bagel.load(undefined, { ...where, dtype, cacheTokens: 8192, draft, keepMeasurements: draft === false });
     const bagel = await load(false);
     try {
-      const sizes = await roundRows(bagel.model, 5 * rounds);
-      say(`\n${dtype}, one round by the size of its tree`);
+      const { isa, threads } = bagel.model.cx;
+      const measured = await measureRoofline({ isa, threads });
+      // the weights stay in a cache of some level: no rate is above the second level's
+      const roofline = { flops: flopRate(measured, dtype === 'bf16'), bytesPerSecond: measured.l2BytesPerSecond.all };
+      const sizes = await roundRows(bagel.model, 5 * rounds, { roofline });
+      const giga = (rate: number) => (rate / 1e9).toFixed(0);
+      say(
+        `\n${dtype}, one round by the size of its tree (floor: every op at ${giga(roofline.flops)} Gflop/s or ` +
+          `${giga(roofline.bytesPerSecond)} GB/s; at most: plain time / time, were all nodes right and rounds at their floor)`,
+      );
       say(formatTable(roundTable(sizes)));
       for (const row of sizes) json('round', { dtype, ...row });
       for (const { set, arms } of await speculationRows(bagel, rounds, load)) {
