@@ -166,7 +166,7 @@ async function sets(bagel: Bagel, rounds: number, heads: Arm[]): Promise<{ set: 
     const answers: number[][] = [];
     return {
       name,
-      speculate: () => new NgramDrafter({ memory }),
+      speculate: () => new NgramDrafter({ memory, name }),
       async reset() {
         memory = new NgramMemory();
         if (answers.length === 0) for (const item of before) answers.push((await ask(bagel, item, 'off')).tokens);

@@ -1,5 +1,5 @@
 import type { SpeculationControl } from './control.js';
-import type { DraftBudget } from './drafter.js';
+import type { DraftBudget, Drafter } from './drafter.js';
 import type { DraftPolicy, RoundTime } from './policy.js';
 import type { RoundEvent } from './round.js';
 import type { Draft } from './state.js';
@@ -20,7 +20,11 @@ export class AdaptivePolicy implements DraftPolicy {
     this.#limits = limits;
   }
 
-  budget(): DraftBudget | undefined {
+  get eager(): boolean {
+    return this.#control.on;
+  }
+
+  budget(kind: Drafter['kind'] = 'host'): DraftBudget | undefined {
     if (this.#plainSteps > 0) return undefined;
     const turn = this.#control.turn();
     if (!turn.draft) {
@@ -28,8 +32,8 @@ export class AdaptivePolicy implements DraftPolicy {
       return undefined;
     }
     this.#asked = performance.now();
-    this.#most = Math.min(turn.nodes, this.#limits.nodes);
-    return { nodes: this.#most, depth: this.#limits.depth };
+    this.#most = Math.min(kind === 'device' ? turn.nodes : turn.most, this.#limits.nodes);
+    return { nodes: this.#most, depth: this.#limits.depth, least: turn.least };
   }
 
   size(tree: DraftTree, ahead = false): number {
@@ -40,7 +44,11 @@ export class AdaptivePolicy implements DraftPolicy {
     return nodes;
   }
 
-  observe(draft: Draft | undefined, event: RoundEvent, { ms, draftMs = 0, ahead = false }: RoundTime): void {
+  observe(
+    draft: Draft | undefined,
+    event: RoundEvent,
+    { ms, draftMs = 0, ahead = false, step = 'lonely' }: RoundTime,
+  ): void {
     const emitted = event.tokens.length;
     if (!draft && event.ranks && event.nodes > 1) {
       // a drafter on the device keeps its values there: ranks tell what they were worth
@@ -55,7 +63,7 @@ export class AdaptivePolicy implements DraftPolicy {
     }
     if (!draft || event.nodes <= 1) {
       this.#plainSteps = Math.max(0, this.#plainSteps - emitted);
-      this.#control.plain(emitted, Math.max(0, ms - draftMs));
+      this.#control.plain(emitted, Math.max(0, ms - draftMs), step);
       return;
     }
     const { tree } = draft;
@@ -72,5 +80,7 @@ export class AdaptivePolicy implements DraftPolicy {
 }
 
 function bestValues({ order, values }: DraftTree, nodes: number): Float32Array {
-  return Float32Array.from(order.subarray(0, nodes), (node) => values[node] as number);
+  const best = new Float32Array(Math.min(nodes, order.length));
+  for (let i = 0; i < best.length; i++) best[i] = values[order[i] as number] as number;
+  return best;
 }

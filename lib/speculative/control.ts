@@ -1,11 +1,19 @@
 import { AcceptanceCalibration, IsotonicTable } from './calibration.js';
 import { type CostCurve, chooseSize } from './cost-curve.js';
+import type { StepKind } from './policy.js';
 import { MAX_DRAFTED } from './tree.js';
 
 /** What to do next. */
 export type Turn =
-  /** Ask the drafter for up to this many nodes, then `plan` the round. A drafter on the device verifies as many. */
-  | { readonly draft: true; readonly nodes: number }
+  | {
+      readonly draft: true;
+      /** A drafter on the device is asked for so many, which it verifies: what pays by how often its nodes were right. */
+      readonly nodes: number;
+      /** One on the host is asked for up to so many: what pays if it is sure. `plan` takes the best of them. */
+      readonly most: number;
+      /** Value of the least sure node that may pay. */
+      readonly least: number;
+    }
   /** Decode this many tokens plainly before asking again. */
   | { readonly draft: false; readonly steps: number };
 
@@ -55,24 +63,43 @@ export interface ControlStats {
 /** Gain below which speculation goes off, and above which it comes back: apart, so that it does not flutter. */
 const LOSS = 0.97;
 const WIN = 1.1;
+/** The first rounds of a process take longer than any later ones: it is busy compiling. */
+const ROUNDS_TO_WARM_UP = 32;
 /** Rounds that a verdict needs, and weight of a round after each further one: some 50 rounds count. */
 const ROUNDS_TO_JUDGE = 16;
 const ROUND_MEMORY = 0.98;
 /** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
 const PROBE_ROUNDS = 6;
+/** Plain tokens that end a probe: the drafter has nothing to say. A few come between its rounds anyway. */
+const PROBE_PLAIN = 16;
 const PROBE_NODES = 12;
-/** Turns after which the size of trees to ask for is worked out anew. */
-const ROOM_TURNS = 8;
 /** Of a probe, even if no node seems to pay. */
 const LEAST_PROBED = 3;
+/** Turns after which the size of trees to ask for is worked out anew. */
+const ROOM_TURNS = 8;
+/**
+ * Every so many rounds, and after one whose nodes were all right, two nodes more than pay are verified, to find out about estimates that
+ * are too low.
+ */
+const EXPLORE_ROUNDS = 8;
+const EXPLORED = 2;
+/** Drafts without a node that pays before a few nodes of one are tried all the same; doubled up to the most after each that fails. */
+const PATIENCE = { least: 4, most: 64 };
+/** An estimate may be so many times too low and is worth a thought yet. */
+const DOUBT = 2;
+/** What the pace of decoding keeps of its past per round or plain step. */
+const PACE_MEMORY = 0.98;
+/**
+ * Of what that pace is above plain steps, the part that the price of time counts: estimates are drawn to what was believed at first, and
+ * beside a pace that knows better every round would look too dear.
+ */
+const PACE_SHARE = 0.5;
 const PROBE_INTERVAL = 32;
 const LONGEST_INTERVAL = 512;
-/** A draft that took more than this many times what was expected says that the machine was busy otherwise. */
+/** What took more than this many times what was expected says that the machine was busy otherwise. */
 const OUTLIER = 4;
 /** Least time that drafting is expected to take. */
 const LEAST_DRAFT_MS = 0.005;
-/** Of a round's time, at most this many times what is typical counts: the rest is others'. In a probe nothing is typical yet. */
-const MOST_COUNTED = { on: 2, probe: 4 };
 /** How far a typical ratio moves with each measured one. */
 const TYPICAL_STEP = 1.05;
 /** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
@@ -94,9 +121,9 @@ class TypicalRatio {
     return this.#value;
   }
 
-  /** Forgets what was seen. */
-  reset(): void {
-    this.#value = 1;
+  /** Begins anew. */
+  reset(value: number): void {
+    this.#value = value;
   }
 
   see(ratio: number): void {
@@ -120,17 +147,27 @@ export class SpeculationControl {
   );
   #on = true;
   #reason = '';
-  /** Of the last rounds: how many, what their tokens would have taken plainly, and what they took. */
-  #window = { rounds: 0, plainMs: 0, ms: 0 };
+  /** Of the last rounds: how many, what their tokens would have taken plainly, what they took, and what was expected by the curve. */
+  #window = { rounds: 0, plainMs: 0, ms: 0, usualMs: 0 };
   #interval = PROBE_INTERVAL / 2;
   #sinceProbe = 0;
   #probesLeft = 0;
+  #probePlain = 0;
   #idle = 1;
   #turns = 0;
-  #roomy = 0;
+  #plans = 0;
+  #patience = PATIENCE.least;
+  #refused = 0;
+  /** Every node of the last round was right. */
+  #allRight = false;
+  #room = { nodes: 0, most: 0, least: -Infinity };
   #draftMs = 0;
+  /** Of the last rounds and steps, with all that came between them. */
+  #pace = { tokens: 0, ms: 0 };
   /** Times of plain steps and of rounds against the curve. */
   readonly #stepLoad = new TypicalRatio();
+  /** Of plain steps between rounds, which somebody waits for. */
+  readonly #lonelyLoad = new TypicalRatio();
   readonly #roundLoad = new TypicalRatio();
   #counts = { rounds: 0, plainTokens: 0, drafted: 0, accepted: 0, tokens: 0, switchedOff: 0 };
 
@@ -140,24 +177,55 @@ export class SpeculationControl {
     this.#mostNodes = Math.min(mostNodes, MAX_DRAFTED);
   }
 
+  /** Speculation pays, as far as is known. */
+  get on(): boolean {
+    return this.#on;
+  }
+
   turn(): Turn {
     if (!this.#on && this.#probesLeft === 0) {
       const left = this.#interval - this.#sinceProbe;
       if (left > 0) return { draft: false, steps: left };
       this.#probesLeft = PROBE_ROUNDS;
-      this.#window = { rounds: 0, plainMs: 0, ms: 0 };
-      this.#roundLoad.reset(); // the first rounds of a process take longer: it was busy compiling
+      this.#probePlain = 0;
+      this.#window = { rounds: 0, plainMs: 0, ms: 0, usualMs: 0 };
     }
-    return { draft: true, nodes: this.#on ? this.#room() : Math.min(PROBE_NODES, this.#mostNodes) };
+    if (this.#turns++ % ROOM_TURNS === 0) this.#look();
+    const { nodes, most, least } = this.#room;
+    const fewest = this.#on ? 0 : Math.min(PROBE_NODES, this.#mostNodes);
+    return { draft: true, nodes: this.#on ? nodes : fewest, most: Math.max(most, fewest), least };
   }
 
-  /** As many nodes as pay by what ranks were worth, and some more to find out about. Looked at now and then: it takes its time. */
-  #room(): number {
-    if (this.#turns++ % ROOM_TURNS > 0) return this.#roomy;
-    const values = Array.from({ length: this.#mostNodes }, (_, i) => i);
-    const { nodes } = chooseSize(this.#curve, values, { estimate: (i) => this.#ranks.rate(i) }, 1, this.#draftMs);
-    this.#roomy = Math.min(this.#mostNodes, Math.ceil(1.25 * nodes) + 2);
-    return this.#roomy;
+  /**
+   * Works out how much to ask for: of nodes as right as they were by rank as many as pay and some more to find out about, of sure ones
+   * as many as pay. It takes its time, so that it is done now and then.
+   */
+  #look(): void {
+    const ranks = Array.from({ length: this.#mostNodes }, (_, i) => i);
+    const price = { rate: this.#rate(1), extraMs: this.#draftMs };
+    const { nodes } = chooseSize(this.#curve, ranks, { estimate: (i) => this.#ranks.rate(i) }, price);
+    const sure = chooseSize(this.#curve, ranks, { estimate: () => 1 }, price).nodes;
+    const most = Math.max(sure, LEAST_PROBED);
+    const each = (this.#curve.ms(1 + most) - this.#curve.ms(1)) / most;
+    this.#room = {
+      nodes: Math.min(this.#mostNodes, Math.ceil(1.25 * nodes) + 2),
+      most: Math.min(this.#mostNodes, most),
+      least: Math.log(Math.min(1, price.rate * each) / DOUBT),
+    };
+  }
+
+  /** The price of time: tokens per millisecond that decoding reaches, at least as many as plain steps give. */
+  #rate(roots: number): number {
+    const { tokens, ms } = this.#pace;
+    const plain = roots / this.#curveStep(roots);
+    return plain + PACE_SHARE * Math.max(0, ms > 0 ? tokens / ms - plain : 0);
+  }
+
+  /** @param ms measured; @param usual what was to be expected: many times more is others' time */
+  #paced(tokens: number, ms: number, usual: number): void {
+    const pace = this.#pace;
+    pace.tokens = PACE_MEMORY * pace.tokens + tokens;
+    pace.ms = PACE_MEMORY * pace.ms + Math.min(ms, OUTLIER * usual);
   }
 
   /**
@@ -172,13 +240,22 @@ export class SpeculationControl {
   ): Plan {
     this.#drafted(ahead ? 0 : draftMs);
     const extraMs = ahead ? -this.#wait : this.#draftMs;
-    const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, roots, extraMs);
+    const rate = this.#rate(roots);
+    const price = { rate, roots, extraMs, least: 1 };
+    const { nodes, tokens, ms } = chooseSize(this.#curve, values, this.#calibration, price);
     // a probe is to find out
     if (!this.#on && values.length > 0)
       return { nodes: Math.max(nodes, Math.min(values.length, LEAST_PROBED)), steps: 0 };
-    if (nodes > 0 && tokens * this.#curveStep(roots) > roots * ms) {
+    const step = this.#curveStep(roots) * this.#lonelyLoad.value;
+    if (nodes > 0 && tokens - rate * ms > roots - rate * step) {
       this.#idle = 1;
-      return { nodes, steps: 0 };
+      const more = this.#plans++ % EXPLORE_ROUNDS === 0 || this.#allRight ? EXPLORED : 0;
+      return { nodes: Math.min(nodes + more, values.length), steps: 0 };
+    }
+    if (values.length > 0 && ++this.#refused >= this.#patience) {
+      this.#refused = 0;
+      this.#patience = Math.min(PATIENCE.most, 2 * this.#patience);
+      return { nodes: Math.min(values.length, LEAST_PROBED), steps: 0 };
     }
     const steps = this.#idle;
     this.#idle = Math.min(MOST_IDLE, 2 * this.#idle);
@@ -207,20 +284,25 @@ export class SpeculationControl {
     this.#calibration.record(values, accepted);
     this.#ranks.forget(CALIBRATION_MEMORY);
     if (roots === 1) for (let i = 0; i < values.length; i++) this.#ranks.add(i, accepted.includes(i));
+    this.#allRight = accepted.length === values.length;
+    if (this.#allRight) this.#patience = PATIENCE.least;
     const counts = this.#counts;
     counts.rounds++;
     counts.drafted += values.length;
     counts.accepted += accepted.length;
     counts.tokens += tokens;
+    const usual = this.#curve.ms(roots + values.length) + (ahead ? -this.#wait : this.#draftMs);
+    this.#paced(tokens, ms ?? usual, usual);
+    if (counts.rounds <= ROUNDS_TO_WARM_UP) return;
     const window = this.#window;
     const keep = this.#on ? ROUND_MEMORY : 1;
     window.rounds++;
     window.plainMs = keep * window.plainMs + (tokens * this.#curveStep(roots) * this.#stepLoad.value) / roots;
-    const usual = this.#curve.ms(roots + values.length) + (ahead ? -this.#wait : this.#draftMs);
     if (ms !== undefined) this.#roundLoad.see(ms / usual);
-    const typical = usual * this.#roundLoad.value;
-    const most = this.#on ? MOST_COUNTED.on : MOST_COUNTED.probe;
-    window.ms = keep * window.ms + Math.min(ms ?? typical, most * typical);
+    window.usualMs = keep * window.usualMs + usual;
+    // a probe is too short for what is typical to show
+    const counted = this.#on ? usual * this.#roundLoad.value : Math.min(ms ?? usual, OUTLIER * usual);
+    window.ms = keep * window.ms + counted;
     this.#judge();
   }
 
@@ -244,7 +326,8 @@ export class SpeculationControl {
     this.#reason = says;
     if (gain > WIN) {
       this.#on = true;
-      this.#window = { rounds: 0, plainMs: 0, ms: 0 };
+      this.#roundLoad.reset(this.#window.ms / this.#window.usualMs);
+      this.#window = { rounds: 0, plainMs: 0, ms: 0, usualMs: 0 };
     } else {
       this.#interval = Math.min(LONGEST_INTERVAL, 2 * this.#interval);
     }
@@ -258,21 +341,30 @@ export class SpeculationControl {
   /**
    * Tells about plain steps.
    *
-   * @param tokens emitted; @param ms their measured time. Default: the curve's
+   * @param tokens emitted
+   * @param ms their time
+   * @param kind default: as they are without a drafter
    */
-  plain(tokens: number, ms?: number): void {
+  plain(tokens: number, ms?: number, kind: StepKind = 'steady'): void {
     if (tokens <= 0) return;
     this.#counts.plainTokens += tokens;
     this.#sinceProbe += tokens;
-    // a drafter that has nothing to say ends the probe
     if (!this.#on && this.#probesLeft > 0) {
-      this.#probesLeft = 0;
-      this.#sinceProbe = tokens;
+      this.#probePlain += tokens;
+      if (this.#probePlain >= PROBE_PLAIN) {
+        this.#probesLeft = 0;
+        this.#sinceProbe = this.#probePlain;
+      }
     }
+    const usual = tokens * this.#curve.stepMs;
+    this.#paced(tokens, ms ?? usual, usual);
     const kept = PLAIN_MEMORY ** tokens;
     this.#calibration.forget(kept);
     this.#ranks.forget(kept);
-    if (ms !== undefined) this.#stepLoad.see(ms / tokens / this.#curve.stepMs);
+    if (ms === undefined || kind === 'missed') return;
+    if (kind === 'lonely') this.#lonelyLoad.see(ms / usual);
+    const wait = kind === 'lonely' ? this.#wait : 0;
+    this.#stepLoad.see(Math.max(0, ms - wait) / usual);
   }
 
   get stats(): ControlStats {

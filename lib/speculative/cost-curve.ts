@@ -79,10 +79,14 @@ export interface Size {
 }
 
 /**
- * How many of the best drafted nodes to verify: the n that maximises (roots + sum of acceptance over n) / time(roots + n), the fewest
- * among equals.
+ * How many of the best drafted nodes to verify: the n that maximises roots + sum of acceptance over n - rate x time(roots + n), the
+ * fewest among equals. What a round is worth is what it gives beyond what its time would have given otherwise; the n with the most
+ * tokens per time of this round alone would be too small where a draft is sure to be right, and too large where it is a guess
+ * (renewal reward: the long-run rate is largest if every choice is made with it as the price of time).
  *
  * @param values of the drafted nodes of all sequences of the round, largest first
+ * @param rate tokens per millisecond that decoding reaches in the long run
+ * @param least of the nodes, if there are so many
  * @param roots sequences of the round
  * @param extraMs time that every such round takes besides, for drafting
  */
@@ -90,15 +94,14 @@ export function chooseSize(
   curve: CostCurve,
   values: ArrayLike<number>,
   acceptance: Acceptance,
-  roots = 1,
-  extraMs = 0,
+  { rate, roots = 1, extraMs = 0, least = 0 }: { rate: number; roots?: number; extraMs?: number; least?: number },
 ): Size {
   let tokens = roots;
   let best: Size = { nodes: 0, tokens, ms: curve.ms(roots) + extraMs };
   for (let n = 1; n <= values.length; n++) {
     tokens += acceptance.estimate(values[n - 1] as number);
     const ms = curve.ms(roots + n) + extraMs;
-    if (tokens * best.ms > best.tokens * ms) best = { nodes: n, tokens, ms };
+    if (n <= least || tokens - best.tokens > rate * (ms - best.ms)) best = { nodes: n, tokens, ms };
   }
   return best;
 }

@@ -72,6 +72,8 @@ interface Flight {
   drafts: (Proposal | undefined)[] | undefined;
   /** Another one was before it when it was drafted. */
   ahead: boolean;
+  /** Several were: nobody waits between plain steps like these. */
+  steady: boolean;
 }
 
 /** What drafters of the host have to say about the next round. */
@@ -146,7 +148,7 @@ export class BatchDecoder {
         budgets.map((budget) => budget?.nodes),
       );
       const nodes = onDevice.prepare(drafts ?? [], turn);
-      flights.push({ drafts, ahead: flights.length > 0 });
+      flights.push({ drafts, ahead: flights.length > 0, steady: flights.length >= AHEAD_OF_DRAFTER });
       ticket = rounds.run(1 + nodes, { traced, penalized, device: turn?.drafting });
     };
     const queue = () =>
@@ -157,7 +159,7 @@ export class BatchDecoder {
           if (!seats.some((seat) => seat)) return;
           const fresh = seats.some((seat) => seat?.fresh);
           const budgets = seats.map((seat) =>
-            attempt(seat, ({ drafter, policy }) => (drafter.kind === 'device' ? policy.budget() : undefined)),
+            attempt(seat, ({ drafter, policy }) => (drafter.kind === 'device' ? policy.budget('device') : undefined)),
           );
           const { asked, drafts, wait } = fresh ? { asked: true } : this.#propose(seats, budgets, flights, times);
           if (wait) return;
@@ -255,7 +257,7 @@ export class BatchDecoder {
         if (!seat || !host) return undefined;
         const since = seat.tokens.length;
         if (seat.newest?.since !== since) {
-          const budget = drafter === host ? policy.budget() : budgets[b];
+          const budget = drafter === host ? policy.budget('host') : budgets[b];
           if (!budget) return undefined;
           const proposal = host.propose(mayLead(seats, seat) ? twice(budget) : budget);
           // what ends the answer would be the bonus token anyway, and nothing follows it
@@ -305,6 +307,7 @@ export class BatchDecoder {
           ms,
           draftMs: result.draftMs,
           ahead: flight.ahead,
+          step: flight.drafts?.[b] ? 'missed' : flight.steady ? 'steady' : 'lonely',
         });
         host?.observe(event.tokens);
         if (event.finished) host?.finish();

@@ -26,9 +26,10 @@ export class Lookahead {
 }
 
 /** What a drafter is asked for when its tree is to last for two rounds. */
-export const twice = ({ nodes, depth }: DraftBudget): DraftBudget => ({
+export const twice = ({ nodes, depth, least }: DraftBudget): DraftBudget => ({
   nodes: Math.min(MAX_DRAFTED, 2 * nodes + 1),
   depth: Math.min(MAX_DRAFTED, 2 * depth + 1),
+  least: least && 2 * least, // a logarithm
 });
 
 /**

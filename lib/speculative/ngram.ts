@@ -8,9 +8,11 @@ import { DraftTree, MAX_DRAFTED } from './tree.js';
 export interface NgramOptions {
   /** Earlier answers, shared by the drafters that are given the same memory. Default: one of its own. */
   memory?: NgramMemory | undefined;
+  /** What statistics call it. What is learnt about a drafter is kept by name. Default `ngram`. */
+  name?: string | undefined;
 }
 
-/** Nodes that are accepted less often than this hardly ever pay for themselves. */
+/** Nodes that are accepted less often than this hardly ever pay for themselves, whatever the budget says. */
 const LEAST_VALUE = Math.log(0.02);
 /** No continuation is certain. */
 const MOST = 0.98;
@@ -23,7 +25,7 @@ const PROMPT_TOKENS = 2 ** 15;
  */
 export class NgramDrafter implements HostDrafter {
   readonly kind = 'host';
-  readonly name = 'ngram';
+  readonly name: string;
   readonly #memory: NgramMemory;
   readonly #predictor: NgramPredictor;
   readonly #candidates = new Candidates();
@@ -36,7 +38,8 @@ export class NgramDrafter implements HostDrafter {
   /** Automata of the memory that are attached. */
   #attached = 0;
 
-  constructor({ memory = new NgramMemory() }: NgramOptions = {}) {
+  constructor({ memory = new NgramMemory(), name = 'ngram' }: NgramOptions = {}) {
+    this.name = name;
     this.#memory = memory;
     this.#predictor = new NgramPredictor(memory.weights);
   }
@@ -74,7 +77,8 @@ export class NgramDrafter implements HostDrafter {
     const limit = Math.min(budget.nodes, MAX_DRAFTED);
     const candidates = this.#candidates;
     candidates.clear();
-    if (limit > 0 && budget.depth > 0) this.#expand(0, 0);
+    const least = Math.max(LEAST_VALUE, budget.least ?? LEAST_VALUE);
+    if (limit > 0 && budget.depth > 0) this.#expand(0, 0, least);
     const tokens: number[] = [];
     const parents: number[] = [];
     const values: number[] = [];
@@ -89,25 +93,25 @@ export class NgramDrafter implements HostDrafter {
       if (tokens.length === limit || depth >= budget.depth) continue;
       const node = tokens.length;
       for (let a = 0; a <= this.#attached; a++) this.#predictor.advance(a, parent, node, token);
-      this.#expand(node, value);
+      this.#expand(node, value, least);
     }
     return tokens.length === 0 ? undefined : new DraftTree({ tokens, parents, values });
   }
 
   /** Puts a node's continuations among the candidates. */
-  #expand(node: number, value: number): void {
+  #expand(node: number, value: number, least: number): void {
     const { tokens, chances } = this.#predictor;
     const found = this.#predictor.predict(node);
     for (let i = 0; i < found; i++) {
       const token = tokens[i] as number;
       const below = value + Math.log(Math.min(chances[i] as number, MOST));
-      if (token !== END && below > LEAST_VALUE) this.#candidates.push(node, token, below);
+      if (token !== END && below > least) this.#candidates.push(node, token, below);
     }
   }
 
   /** Shares the memory. */
   fork(): NgramDrafter {
-    const fork = new NgramDrafter({ memory: this.#memory });
+    const fork = new NgramDrafter({ memory: this.#memory, name: this.name });
     fork.#session = this.#session.copy();
     fork.#history = this.#history.slice();
     fork.#answer = this.#answer;

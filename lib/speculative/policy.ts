@@ -1,4 +1,4 @@
-import type { DraftBudget } from './drafter.js';
+import type { DraftBudget, Drafter } from './drafter.js';
 import type { RoundEvent } from './round.js';
 import type { Draft } from './state.js';
 import { type DraftTree, MAX_DRAFTED } from './tree.js';
@@ -7,8 +7,12 @@ import { type DraftTree, MAX_DRAFTED } from './tree.js';
 export interface DraftPolicy {
   /** The first step waits for the drafter. Without it, plain steps are queued before the drafter starts. */
   readonly eager?: boolean;
-  /** What the drafter is asked for; undefined: it is not asked now. */
-  budget(): DraftBudget | undefined;
+  /**
+   * What the drafter is asked for; undefined: it is not asked now.
+   *
+   * @param kind one on the device verifies as many nodes as it is asked for; of one on the host `size` takes the best
+   */
+  budget(kind: Drafter['kind']): DraftBudget | undefined;
   /**
    * Nodes to verify of a proposal, best first; 0: a plain step is worth more.
    *
@@ -23,6 +27,12 @@ export interface DraftPolicy {
   observe(draft: Draft | undefined, event: RoundEvent, time: RoundTime): void;
 }
 
+/**
+ * A plain step of many that were queued together, so that nobody waited for it; one between rounds; or one that was queued with a
+ * draft that the answer did not go on in.
+ */
+export type StepKind = 'steady' | 'lonely' | 'missed';
+
 /** How long a round took: from what the host was told before it, so with its part in it. */
 export interface RoundTime {
   ms: number;
@@ -30,6 +40,8 @@ export interface RoundTime {
   draftMs?: number;
   /** The round before it was at work when it was drafted. */
   ahead?: boolean;
+  /** Of a plain step: how it came about. */
+  step?: StepKind;
 }
 
 /** As many nodes as allowed, always. */

@@ -271,7 +271,7 @@ function readEvents(words: Int32Array, size: number): RoundEvent[] {
     const at = b * length;
     const start = at + EVENT_HEAD;
     return {
-      tokens: Array.from(words.subarray(start, start + (words[at] as number))),
+      tokens: Array.prototype.slice.call(words, start, start + (words[at] as number)),
       index: words[at + 1] as number,
       finished: words[at + 2] as 0 | 1 | 2,
       nodes: words[at + 3] as number,

@@ -24,6 +24,8 @@ export interface DraftTreeInit {
 export interface DraftBudget {
   nodes: number;
   depth: number;
+  /** Nodes of a smaller value are hardly worth a thought: a drafter that estimates them may leave them out. Default: none are. */
+  least?: number | undefined;
 }
 
 /** A draft tree with its root as node 0, in depth-first order, best child first ("value descending, index ascending"). */
@@ -77,6 +79,7 @@ export class DraftTree {
   /** 1 for a child of the root. */
   readonly depths: Uint8Array;
   #layout: TreeLayout | undefined;
+  #order: Uint8Array | undefined;
 
   /**
    * @param vocabulary when given, tokens must be below it
@@ -170,10 +173,18 @@ export class DraftTree {
 
   /** Drafted nodes, best first: value descending, index ascending. Every beginning of the list is a tree. */
   get order(): Uint8Array {
+    this.#order ??= this.#sorted();
+    return this.#order;
+  }
+
+  #sorted(): Uint8Array {
     const { values } = this;
-    const order = Uint8Array.from(this.tokens, (_, i) => i);
+    const order = new Uint8Array(this.size);
     let sorted = true;
-    for (let i = 1; i < order.length && sorted; i++) sorted = (values[i] as number) <= (values[i - 1] as number);
+    for (let i = 1; i < order.length; i++) {
+      order[i] = i;
+      sorted &&= (values[i] as number) <= (values[i - 1] as number);
+    }
     return sorted ? order : order.sort((a, b) => (values[b] as number) - (values[a] as number) || a - b);
   }
 

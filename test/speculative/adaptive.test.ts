@@ -52,7 +52,7 @@ test('after a draft that does not pay, plain steps come first', () => {
 test('a control that is off is asked again after its plain steps, in the next answer too', () => {
   const control = new SpeculationControl(curve);
   const first = new AdaptivePolicy(control);
-  for (let i = 0; i < 40 && control.stats.state === 'on'; i++) {
+  for (let i = 0; i < 60 && control.stats.state === 'on'; i++) {
     first.budget();
     first.observe({ tree, nodes: 4 }, event([7], 5), { ms: 9 });
   }

@@ -27,15 +27,15 @@ function drive(
   rng: Rng,
   tokens: number,
   stream: (emitted: number) => Stream,
-  { load = 1, round = 1 } = {},
+  { load = 1, round = 1, costs = curve } = {},
 ): { speed: number; sizes: number[] } {
   let emitted = 0;
   let ms = 0;
   const sizes: number[] = [];
   const plainly = (steps: number) => {
-    control.plain(steps, steps * curve.stepMs * load);
+    control.plain(steps, steps * costs.stepMs * load);
     emitted += steps;
-    ms += steps * curve.stepMs * load;
+    ms += steps * costs.stepMs * load;
   };
   while (emitted < tokens) {
     const turn = control.turn();
@@ -44,7 +44,7 @@ function drive(
       continue;
     }
     const { real, claimed, length } = stream(emitted);
-    const values = Array.from({ length: Math.min(length, turn.nodes) }, (_, i) => (i + 1) * Math.log(claimed));
+    const values = Array.from({ length: Math.min(length, turn.most) }, (_, i) => (i + 1) * Math.log(claimed));
     const { nodes, steps } = control.plan(values);
     sizes.push(nodes);
     if (nodes === 0) {
@@ -53,7 +53,7 @@ function drive(
     }
     let accepted = 0;
     while (accepted < nodes && rng() < real) accepted++;
-    const took = curve.ms(nodes + 1) * load * round;
+    const took = costs.ms(nodes + 1) * load * round;
     control.round({
       values: values.slice(0, nodes),
       accepted: Array.from({ length: accepted }, (_, i) => i),
@@ -63,7 +63,7 @@ function drive(
     emitted += accepted + 1;
     ms += took;
   }
-  return { speed: (emitted * curve.stepMs * load) / ms, sizes };
+  return { speed: (emitted * costs.stepMs * load) / ms, sizes };
 }
 
 /** The best that a fixed length gives on such a stream. */
@@ -79,20 +79,21 @@ function bestSpeed({ real, length }: Stream): number {
 describe('sizes', () => {
   const asClaimed = { estimate: (value: number) => Math.exp(value) };
 
-  test('maximise tokens per time', () => {
+  test('maximise tokens beyond what their time is worth', () => {
     const rng = seeded(1);
     for (let k = 0; k < 100; k++) {
       const values = Array.from({ length: between(rng, 0, 127) }, () => -4 * rng()).sort((a, b) => b - a);
       const roots = between(rng, 1, 4);
       const extra = rng() < 0.5 ? 0 : rng() / 4;
-      const size = chooseSize(curve, values, asClaimed, roots, extra);
+      const rate = 1 + 10 * rng();
+      const size = chooseSize(curve, values, asClaimed, { rate, roots, extraMs: extra });
       let tokens = roots;
-      let best = tokens / (curve.ms(roots) + extra);
+      let best = tokens - rate * (curve.ms(roots) + extra);
       for (let n = 1; n <= values.length; n++) {
         tokens += Math.exp(values[n - 1] as number);
-        best = Math.max(best, tokens / (curve.ms(roots + n) + extra));
+        best = Math.max(best, tokens - rate * (curve.ms(roots + n) + extra));
       }
-      expect(size.tokens / size.ms).toBeCloseTo(best, 10);
+      expect(size.tokens - rate * size.ms).toBeCloseTo(best, 10);
       expect(size.ms).toBeCloseTo(curve.ms(roots + size.nodes) + extra, 10);
     }
   });
@@ -101,9 +102,10 @@ describe('sizes', () => {
     const flat = new CostCurve({ stepMs: 1, points: [{ nodes: 1, ms: 1 }] });
     const steep = new CostCurve({ stepMs: 1, points: [1, 128].map((nodes) => ({ nodes, ms: nodes })) });
     const values = [-0.1, -1, -3];
-    expect(chooseSize(flat, values, asClaimed).nodes).toBe(3);
-    expect(chooseSize(steep, values, asClaimed)).toEqual({ nodes: 0, tokens: 1, ms: 1 });
-    expect(chooseSize(flat, [-Infinity, -Infinity], asClaimed).nodes).toBe(0);
+    const price = { rate: 1 };
+    expect(chooseSize(flat, values, asClaimed, price).nodes).toBe(3);
+    expect(chooseSize(steep, values, asClaimed, price)).toEqual({ nodes: 0, tokens: 1, ms: 1 });
+    expect(chooseSize(flat, [-Infinity, -Infinity], asClaimed, price).nodes).toBe(0);
   });
 });
 
@@ -189,6 +191,30 @@ describe('control', () => {
   ])('a drafter that is right with $real, claims $claimed: costs next to nothing', (stream) => {
     const control = new SpeculationControl(curve);
     expect(drive(control, seeded(5), 4000, () => stream).speed).toBeGreaterThan(0.96);
+  });
+
+  test('a drafter that is sure at times and guesses at others: long trees here, short ones there', () => {
+    const sure = { real: 0.97, claimed: 0.97, length: 40 };
+    const guess = { real: 0.3, claimed: 0.3, length: 4 };
+    const control = new SpeculationControl(curve);
+    const { speed } = drive(control, seeded(13), 20_000, (emitted) => (emitted % 80 < 40 ? sure : guess));
+    expect(speed).toBeGreaterThan(0.9 / (0.5 / bestSpeed(sure) + 0.5 / bestSpeed(guess)));
+  });
+
+  test('a drafter that is right and does not know it is found out, even where nothing it says seems to pay', () => {
+    const costs = new CostCurve({
+      stepMs: 0.1,
+      points: [
+        { nodes: 1, ms: 0.13 },
+        { nodes: 128, ms: 0.13 + 127 * 0.06 },
+      ],
+    });
+    const control = new SpeculationControl(costs);
+    expect(control.plan([Math.log(0.5), Math.log(0.25)])).toEqual({ nodes: 0, steps: 1 });
+    const modest = { real: 1, claimed: 0.5, length: 12 };
+    const { sizes, speed } = drive(control, seeded(14), 4000, () => modest, { costs });
+    expect(sizes.slice(-20).every((n) => n >= 10)).toBe(true);
+    expect(speed).toBeGreaterThan((0.88 * 13 * costs.stepMs) / costs.ms(13));
   });
 
   test('comes back when the drafter has become good', () => {
