@@ -20,10 +20,6 @@ export class AdaptivePolicy implements DraftPolicy {
     this.#limits = limits;
   }
 
-  get eager(): boolean {
-    return this.#control.on;
-  }
-
   budget(kind: Drafter['kind'] = 'host'): DraftBudget | undefined {
     if (this.#plainSteps > 0) return undefined;
     const turn = this.#control.turn();

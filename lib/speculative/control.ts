@@ -177,11 +177,6 @@ export class SpeculationControl {
     this.#mostNodes = Math.min(mostNodes, MAX_DRAFTED);
   }
 
-  /** Speculation pays, as far as is known. */
-  get on(): boolean {
-    return this.#on;
-  }
-
   turn(): Turn {
     if (!this.#on && this.#probesLeft === 0) {
       const left = this.#interval - this.#sinceProbe;
