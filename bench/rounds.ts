@@ -75,6 +75,12 @@ function halfRight(right: readonly number[], nodes: number, vocabulary: number):
   return new DraftTree({ tokens, parents, values }, vocabulary);
 }
 
+/** Milliseconds of rounds before those of a size that count. */
+const WARM_MS = 3;
+
+const turnAfter = (turn: 'warm' | 'timed' | 'profiled', begin: number) =>
+  turn === 'warm' ? (performance.now() - begin < WARM_MS ? turn : 'timed') : turn === 'timed' ? 'profiled' : undefined;
+
 /** Rounds of each size in turns; medians of `samples`. */
 export async function roundRows(
   model: BagelModel,
@@ -101,8 +107,9 @@ export async function roundRows(
     }));
     for (let sample = -2; sample < samples; sample++) {
       for (const row of measured) {
-        // to warm up, for its time, to look inside
-        for (const turn of ['warm', 'warm', 'warm', 'timed', 'profiled'] as const) {
+        // until caches and clocks have forgotten the size before; for its time; to look inside
+        const begin = performance.now();
+        for (let turn: 'warm' | 'timed' | 'profiled' | undefined = 'warm'; turn; turn = turnAfter(turn, begin)) {
           state.start(0, { sequence, first: 1, limit: 2 * MAX_DRAFTED, stop: [], sampling: GREEDY });
           if (turn === 'profiled') cx.profileStart();
           const start = performance.now();

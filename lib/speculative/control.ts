@@ -100,6 +100,8 @@ const LONGEST_INTERVAL = 512;
 const OUTLIER = 4;
 /** Least time that drafting is expected to take. */
 const LEAST_DRAFT_MS = 0.005;
+/** Of a round's time, at most this many times what is typical counts: the rest is others'. */
+const MOST_COUNTED = 2;
 /** How far a typical ratio moves with each measured one. */
 const TYPICAL_STEP = 1.05;
 /** Rounds that it must have been worth its while for probes to begin anew at short intervals. */
@@ -296,8 +298,8 @@ export class SpeculationControl {
     if (ms !== undefined) this.#roundLoad.see(ms / usual);
     window.usualMs = keep * window.usualMs + usual;
     // a probe is too short for what is typical to show
-    const counted = this.#on ? usual * this.#roundLoad.value : Math.min(ms ?? usual, OUTLIER * usual);
-    window.ms = keep * window.ms + counted;
+    const most = this.#on ? MOST_COUNTED * usual * this.#roundLoad.value : OUTLIER * usual;
+    window.ms = keep * window.ms + Math.min(ms ?? usual * this.#roundLoad.value, most);
     this.#judge();
   }
 
@@ -356,10 +358,16 @@ export class SpeculationControl {
     const kept = PLAIN_MEMORY ** tokens;
     this.#calibration.forget(kept);
     this.#ranks.forget(kept);
-    if (ms === undefined || kind === 'missed') return;
-    if (kind === 'lonely') this.#lonelyLoad.see(ms / usual);
-    const wait = kind === 'lonely' ? this.#wait : 0;
-    this.#stepLoad.see(Math.max(0, ms - wait) / usual);
+    if (ms === undefined) return;
+    if (kind === 'missed') {
+      // what a draft costs that came to nothing
+      if (this.#on && this.#counts.rounds > ROUNDS_TO_WARM_UP) {
+        this.#window.plainMs += usual * this.#stepLoad.value;
+        this.#window.ms += Math.min(ms, MOST_COUNTED * usual * this.#lonelyLoad.value);
+      }
+      return;
+    }
+    (kind === 'lonely' ? this.#lonelyLoad : this.#stepLoad).see(ms / usual);
   }
 
   get stats(): ControlStats {

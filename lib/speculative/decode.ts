@@ -72,8 +72,6 @@ interface Flight {
   drafts: (Proposal | undefined)[] | undefined;
   /** Another one was before it when it was drafted. */
   ahead: boolean;
-  /** Several were: nobody waits between plain steps like these. */
-  steady: boolean;
 }
 
 /** What drafters of the host have to say about the next round. */
@@ -148,7 +146,7 @@ export class BatchDecoder {
         budgets.map((budget) => budget?.nodes),
       );
       const nodes = onDevice.prepare(drafts ?? [], turn);
-      flights.push({ drafts, ahead: flights.length > 0, steady: flights.length >= AHEAD_OF_DRAFTER });
+      flights.push({ drafts, ahead: flights.length > 0 });
       ticket = rounds.run(1 + nodes, { traced, penalized, device: turn?.drafting });
     };
     const queue = () =>
@@ -307,7 +305,7 @@ export class BatchDecoder {
           ms,
           draftMs: result.draftMs,
           ahead: flight.ahead,
-          step: flight.drafts?.[b] ? 'missed' : flight.steady ? 'steady' : 'lonely',
+          step: flight.drafts?.[b] ? 'missed' : flight.ahead ? 'steady' : 'lonely',
         });
         host?.observe(event.tokens);
         if (event.finished) host?.finish();

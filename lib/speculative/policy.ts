@@ -27,10 +27,7 @@ export interface DraftPolicy {
   observe(draft: Draft | undefined, event: RoundEvent, time: RoundTime): void;
 }
 
-/**
- * A plain step of many that were queued together, so that nobody waited for it; one between rounds; or one that was queued with a
- * draft that the answer did not go on in.
- */
+/** A plain step that was queued behind another step or round; one that the device waited for; one with a draft that came to nothing. */
 export type StepKind = 'steady' | 'lonely' | 'missed';
 
 /** How long a round took: from what the host was told before it, so with its part in it. */
