@@ -70,9 +70,11 @@ const ROUNDS_TO_JUDGE = 16;
 const ROUND_MEMORY = 0.98;
 /** While it is off: rounds of a probe, their size, and plain tokens between probes, doubled after each that fails. */
 const PROBE_ROUNDS = 6;
+const PROBE_NODES = 12;
+const PROBE_INTERVAL = 32;
+const LONGEST_INTERVAL = 512;
 /** Plain tokens that end a probe: the drafter has nothing to say. A few come between its rounds anyway. */
 const PROBE_PLAIN = 16;
-const PROBE_NODES = 12;
 /** Of a probe, even if no node seems to pay. */
 const LEAST_PROBED = 3;
 /** Turns after which the size of trees to ask for is worked out anew. */
@@ -94,8 +96,6 @@ const PACE_MEMORY = 0.98;
  * beside a pace that knows better every round would look too dear.
  */
 const PACE_SHARE = 0.5;
-const PROBE_INTERVAL = 32;
-const LONGEST_INTERVAL = 512;
 /** What took more than this many times what was expected says that the machine was busy otherwise. */
 const OUTLIER = 4;
 /** Least time that drafting is expected to take. */

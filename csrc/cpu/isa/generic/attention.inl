@@ -1,6 +1,6 @@
 // Attention of up to kAttentionRows query rows over tiles of 64 slots, in blocks of a few rows that take turns at a tile while it is
-// near. The row maximum is exact, sums are single chains in a fixed order. So a row's bits depend neither on the rows beside it, nor on where its keys lie, nor on
-// the slots that it does not see: their values are never used.
+// near. The row maximum is exact, sums are single chains in a fixed order. So a row's bits depend neither on the rows beside it, nor on
+// where its keys lie, nor on the slots that it does not see: their values are never used.
 
 /// Rows of a block at most: their sums over 64 columns, the columns and what they are multiplied by fill 32 registers.
 static constexpr int kAttentionBlock = HB_TILE_ROWS == 6 ? 6 : 4;
