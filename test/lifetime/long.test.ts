@@ -105,7 +105,7 @@ test(`${ANSWERS} answers and ${PICTURES} pictures in one process`, { timeout: 60
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });
   const report = JSON.parse(stdout) as Report;
   const ratio = drift(report.times);
-  // by half-time all is made that is made once: programs for trees of a size are recorded when a draft first has it
+  // what is made once is made when it is first needed, by more calls at once for example: some of it in the second quarter
   const [, early, , late] = report.marks;
   if (!early || !late) throw new Error('no marks');
   const mb = (bytes: number) => (bytes / 1e6).toFixed(1);
