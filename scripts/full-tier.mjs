@@ -20,8 +20,8 @@ const HANG = 4;
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 const reports = path.join('.cache', 'full-tier');
 
-/** Files of the full tier below a folder, the shortest first. */
-function fullTierFiles(folder) {
+/** Files of the full tier below a folder with the seconds that they say they take, the shortest first. */
+export function fullTierFiles(folder) {
   return readdirSync(folder, { recursive: true })
     .filter((name) => name.endsWith('.test.ts'))
     .map((name) => ({
@@ -119,7 +119,7 @@ function runFile(file, limit) {
     // a group of its own, so that the limit ends what the tests have started too
     const child = spawn(process.execPath, [vitest, 'run', file], {
       cwd: root,
-      // vitest.config.ts reads the latter
+      // vitest.config.mjs reads the latter
       env: { ...process.env, HB_TEST_FULL: '1', HB_TEST_REPORT: report },
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
@@ -165,4 +165,4 @@ async function main(args) {
   if ((await runWhileTheyFit(files, slow, end)) > 0) process.exitCode = 1;
 }
 
-await main(process.argv.slice(2));
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));

@@ -4,7 +4,7 @@ import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { fullTier } from '../kit/tier.js';
 
-const full = fullTier(450, 'the fuzzer with the addon under sanitizers, which takes minutes to build');
+const full = fullTier(220, 'the fuzzer with the addon under sanitizers, which takes minutes to build');
 
 test.skipIf(!full)('neither sanitizer reports anything', { timeout: 1_800_000 }, async (context) => {
   // a report is its exit status, and execFile's error has what it wrote

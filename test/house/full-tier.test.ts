@@ -151,5 +151,5 @@ test('every file that has more in the full tier is found', () => {
   const reading = sources(['test', 'lib', 'bench'], /\.ts$/).filter(({ text }) => /env\.HB_TEST_FULL/.test(text));
   expect(reading.map(({ name }) => name).sort()).toEqual(['test/house/full-tier.test.ts', 'test/kit/tier.ts']);
   expect(readFileSync('.ci/run', 'utf8')).toContain('scripts/full-tier.mjs');
-  expect(readFileSync('vitest.config.ts', 'utf8')).toContain('process.env.HB_TEST_REPORT');
+  expect(readFileSync('vitest.config.mjs', 'utf8')).toContain('process.env.HB_TEST_REPORT');
 });
