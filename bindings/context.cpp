@@ -40,9 +40,12 @@ Napi::Function ContextObject::define(Napi::Env env) {
                       InstanceMethod<&ContextObject::EndRecord>("endRecord"),
                       InstanceMethod<&ContextObject::AbortRecord>("abortRecord"),
                       InstanceMethod<&ContextObject::RunProgram>("runProgram"),
-                      InstanceMethod<&ContextObject::Wait>("wait"),
-                      InstanceMethod<&ContextObject::Receive>("receive"),
+                      InstanceMethod<&ContextObject::Newest>("newest"),
                       InstanceMethod<&ContextObject::Completed>("completed"),
+                      InstanceMethod<&ContextObject::LookOut>("lookOut"),
+                      InstanceMethod<&ContextObject::Approach>("approach"),
+                      InstanceMethod<&ContextObject::Receive>("receive"),
+                      InstanceMethod<&ContextObject::Outcome>("outcome"),
                       InstanceMethod<&ContextObject::EnterRange>("enterRange"),
                       InstanceMethod<&ContextObject::LeaveRange>("leaveRange"),
                       InstanceMethod<&ContextObject::ProfileStart>("profileStart"),
@@ -173,7 +176,8 @@ Napi::Value ContextObject::Write(const Napi::CallbackInfo& info) {
   return ticket_value(env, context_->enqueue(std::move(work), {storage}, activity_of(info[2]), range_));
 }
 
-/// read(tensor): a promise of the bytes, as an ArrayBuffer.
+/// read(tensor): {ticket, data}: once the ticket's job is done, data() gives the bytes as an ArrayBuffer, once, or
+/// throws.
 Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   require_open(env);
@@ -203,15 +207,17 @@ Napi::Value ContextObject::Read(const Napi::CallbackInfo& info) {
     return Status::success();
   };
   context_->memory()->reads++;
-  const uint64_t ticket = context_->enqueue(std::move(read), {}, nullptr, range_);
-  return wait(env, ticket, false, [this, result](Napi::Env e, Napi::Promise::Deferred& deferred) {
-    const auto lost = result->ran ? nullptr : context_->lost();
-    if (lost) result->status = *lost;
-    if (result->status.ok())
-      deferred.Resolve(to_buffer(e, result->bytes.data(), result->bytes.size()));
-    else
-      deferred.Reject(make_error(e, result->status).Value());
-  });
+  Napi::Object reading = Napi::Object::New(env);
+  reading.Set("ticket", ticket_value(env, context_->enqueue(std::move(read), {}, nullptr, range_)));
+  reading.Set("data", Napi::Function::New(env, [context = context_, result](const Napi::CallbackInfo& call) {
+                const auto lost = result->ran ? nullptr : context->lost();
+                if (lost) result->status = *lost;
+                throw_unless_ok(call.Env(), result->status);
+                result->status = Status::fail(Code::INTERNAL, "the bytes were taken before");
+                const std::vector<uint8_t> bytes = std::move(result->bytes);  // not kept until a garbage collection
+                return to_buffer(call.Env(), bytes.data(), bytes.size());
+              }));
+  return reading;
 }
 
 /// run(op, operands in contract order without Out ones, attributes in contract order, activity): the Out tensors in

@@ -80,7 +80,8 @@ class WeightFileObject : public Napi::ObjectWrap<WeightFileObject> {
   std::shared_ptr<WeightFile> file_;
 };
 
-/// One device and its queue. Calls check and queue; promises wait on a libuv thread, one at a time per context.
+/// One device and its queue. Calls check and queue; what is far off is waited for on a libuv thread, one at a time per
+/// context.
 class ContextObject : public Napi::ObjectWrap<ContextObject> {
  public:
   static inline const napi_type_tag kTag = tag_of_class(5);
@@ -98,7 +99,6 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
     uint64_t ticket;
     bool ring;
     Napi::Promise::Deferred deferred;
-    std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle;
   };
 
   Napi::Value Describe(const Napi::CallbackInfo& info);
@@ -111,9 +111,12 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   Napi::Value EndRecord(const Napi::CallbackInfo& info);
   Napi::Value AbortRecord(const Napi::CallbackInfo& info);
   Napi::Value RunProgram(const Napi::CallbackInfo& info);
-  Napi::Value Wait(const Napi::CallbackInfo& info);
-  Napi::Value Receive(const Napi::CallbackInfo& info);
+  Napi::Value Newest(const Napi::CallbackInfo& info);
   Napi::Value Completed(const Napi::CallbackInfo& info);
+  Napi::Value LookOut(const Napi::CallbackInfo& info);
+  Napi::Value Approach(const Napi::CallbackInfo& info);
+  Napi::Value Receive(const Napi::CallbackInfo& info);
+  Napi::Value Outcome(const Napi::CallbackInfo& info);
   Napi::Value EnterRange(const Napi::CallbackInfo& info);
   Napi::Value LeaveRange(const Napi::CallbackInfo& info);
   Napi::Value ProfileStart(const Napi::CallbackInfo& info);
@@ -126,8 +129,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   void require_open(Napi::Env env) const;
   void stop_recording();
   void require_not_recording(Napi::Env env, const char* what) const;
-  Napi::Value wait(Napi::Env env, uint64_t ticket, bool ring,
-                   std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle);
+  bool dropped(uint64_t ticket, bool ring) const;
   void start_waiter(Napi::Env env);
   void settle(Napi::Env env);
 

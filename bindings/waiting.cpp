@@ -1,4 +1,5 @@
-// Promises of a context: they wait on one libuv thread, however many there are.
+// How JavaScript waits for what a context does: it looks out itself for what is near, and has one libuv thread wait for
+// what is far, however many wait.
 #include "objects.h"
 
 namespace hb::node {
@@ -16,7 +17,7 @@ Napi::Value to_buffer(Napi::Env env, const void* data, size_t bytes) {
   return buffer;
 }
 
-/// Blocks on a libuv thread until the next pending promise can be settled. An environment that goes down waits for its
+/// Blocks on a libuv thread until the next of what is waited for is near. An environment that goes down waits for its
 /// libuv work before it runs cleanup hooks, so a wait is short and starts anew only while JavaScript can run.
 class ContextObject::Waiter : public Napi::AsyncWorker {
  public:
@@ -61,50 +62,73 @@ class ContextObject::Closer : public Napi::AsyncWorker {
   Napi::Promise::Deferred deferred_;
 };
 
-/// wait(activity): resolves once all that was queued before is done; rejects with the activity's first failure (without
-/// one, with the first failure of a job that had none).
-Napi::Value ContextObject::Wait(const Napi::CallbackInfo& info) {
+/// newest(): the ticket of the last job that was queued.
+Napi::Value ContextObject::Newest(const Napi::CallbackInfo& info) {
   require_open(info.Env());
-  ActivityPtr activity = activity_of(info[0]);
-  return wait(info.Env(), context_->newest(), false, [this, activity](Napi::Env e, Napi::Promise::Deferred& deferred) {
-    if (auto failure = context_->take_failure(activity))
-      deferred.Reject(make_error(e, *failure).Value());
-    else
-      deferred.Resolve(Napi::Number::New(e, context_->take_flags()));
-  });
-}
-
-/// receive(ticket): the ring's records as {channel, at, data}; waits for at least one, or for the ticket's job.
-Napi::Value ContextObject::Receive(const Napi::CallbackInfo& info) {
-  require_open(info.Env());
-  const uint64_t ticket = static_cast<uint64_t>(info[0].ToNumber().Int64Value());
-  return wait(info.Env(), ticket, true, [this](Napi::Env e, Napi::Promise::Deferred& deferred) {
-    Napi::Array list = Napi::Array::New(e);
-    for (const Record& r : context_->take_records()) {
-      Napi::Object o = Napi::Object::New(e);
-      o.Set("channel", r.channel);
-      o.Set("at", static_cast<double>(r.at) / 1e6);
-      o.Set("data", to_buffer(e, r.bytes.data(), r.bytes.size()));
-      list.Set(list.Length(), o);
-    }
-    deferred.Resolve(list);
-  });
+  return ticket_value(info.Env(), context_->newest());
 }
 
 /// completed(): the ticket of the last job that is done.
 Napi::Value ContextObject::Completed(const Napi::CallbackInfo& info) {
+  require_open(info.Env());
   return ticket_value(info.Env(), context_->completed());
 }
 
-Napi::Value ContextObject::wait(Napi::Env env, uint64_t ticket, bool ring,
-                                std::function<void(Napi::Env, Napi::Promise::Deferred&)> settle) {
-  pending_.push_back({ticket, ring, Napi::Promise::Deferred::New(env), std::move(settle)});
+namespace {
+
+uint64_t ticket_of(const Napi::Value& value) { return static_cast<uint64_t>(value.ToNumber().Int64Value()); }
+
+Napi::Error disposed(Napi::Env env) {
+  return make_error(env, Status::fail(Code::DISPOSED, "the context was disposed"));
+}
+
+}  // namespace
+
+/// Was the context closed before the ticket's job could do its work? What it has told by then still counts.
+bool ContextObject::dropped(uint64_t ticket, bool ring) const {
+  if (ticket > context_->completed()) return context_->closed();
+  return ticket >= context_->first_dropped() && !(ring && context_->has_records());
+}
+
+/// lookOut(ticket, records): how far the end of the ticket's job is, or with `records` a record, after a short look out
+/// for what is near (enum Distance).
+Napi::Value ContextObject::LookOut(const Napi::CallbackInfo& info) {
+  const uint64_t ticket = ticket_of(info[0]);
+  const bool ring = info[1].ToBoolean();
+  const Context::Distance distance = context_->look_out(ticket, ring);
+  if (distance == Context::Distance::over && dropped(ticket, ring)) throw disposed(info.Env());
+  return Napi::Number::New(info.Env(), static_cast<int>(distance));
+}
+
+/// approach(ticket, records): a promise that resolves once that is no longer far.
+Napi::Value ContextObject::Approach(const Napi::CallbackInfo& info) {
+  pending_.push_back({ticket_of(info[0]), info[1].ToBoolean(), Napi::Promise::Deferred::New(info.Env())});
   Napi::Promise promise = pending_.back().deferred.Promise();
   if (waiting_)
     context_->nudge();  // the waiting thread comes back and is told about this one too
   else
-    start_waiter(env);
+    start_waiter(info.Env());
   return promise;
+}
+
+/// receive(): what the ring holds, as {channel, at, data}.
+Napi::Value ContextObject::Receive(const Napi::CallbackInfo& info) {
+  Napi::Array list = Napi::Array::New(info.Env());
+  for (const Record& r : context_->take_records()) {
+    Napi::Object o = Napi::Object::New(info.Env());
+    o.Set("channel", r.channel);
+    o.Set("at", static_cast<double>(r.at) / 1e6);
+    o.Set("data", to_buffer(info.Env(), r.bytes.data(), r.bytes.size()));
+    list.Set(list.Length(), o);
+  }
+  return list;
+}
+
+/// outcome(activity): flags that kernels raised since the last call; throws the activity's first failure (without one,
+/// the first failure of a job that had none).
+Napi::Value ContextObject::Outcome(const Napi::CallbackInfo& info) {
+  if (auto failure = context_->take_failure(activity_of(info[0]))) throw make_error(info.Env(), *failure);
+  return Napi::Number::New(info.Env(), context_->take_flags());
 }
 
 void ContextObject::start_waiter(Napi::Env env) {
@@ -119,24 +143,11 @@ void ContextObject::start_waiter(Napi::Env env) {
 }
 
 void ContextObject::settle(Napi::Env env) {
-  const uint64_t completed = context_->completed(), dropped = context_->first_dropped();
-  const bool records = context_->has_records(), closed = context_->closed();
-  std::vector<Pending> ready;
-  for (size_t i = 0; i < pending_.size();) {
-    Pending& p = pending_[i];
-    if (p.ticket <= completed || (p.ring && records) || closed) {
-      ready.push_back(std::move(p));
-      pending_.erase(pending_.begin() + static_cast<std::ptrdiff_t>(i));
-    } else {
-      ++i;
-    }
-  }
-  for (Pending& p : ready) {
-    if ((p.ticket > completed && closed) || (p.ticket >= dropped && !(p.ring && records)))
-      p.deferred.Reject(make_error(env, Status::fail(Code::DISPOSED, "the context was disposed")).Value());
-    else
-      p.settle(env, p.deferred);
-  }
+  std::erase_if(pending_, [&](const Pending& p) {
+    if (context_->distance(p.ticket, p.ring) == Context::Distance::far) return false;
+    p.deferred.Resolve(env.Undefined());
+    return true;
+  });
   if (!pending_.empty() && !waiting_) start_waiter(env);
 }
 

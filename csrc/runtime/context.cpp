@@ -7,19 +7,20 @@ namespace hb {
 
 namespace {
 
-constexpr std::chrono::milliseconds kLongestWait{50};
+constexpr int64_t kLongestWaitNs = 50000000;
 /// While more work than this waits, records may wait too, for so long: waking a thread takes a tenth of a short step.
 constexpr uint64_t kQueueThatLasts = 2;
 constexpr int64_t kTellNs = 2000000;
 /// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
 /// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
-/// end: at once when that is near or nobody knows, else so long before it that even a slow thread is back.
-constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kEarlyNs = 200000;
+/// end: at once when that is near or nobody knows, else so long before it that even a slow thread is back. It does so
+/// for a moment at a time, with other things to do between.
+constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kEarlyNs = 200000, kMomentNs = 50000;
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 /// Returns when `seen()` or when the time is over; gives the core to whoever else wants it.
 template <class F>
-void look_out(int64_t ns, F&& seen) {
+void watch_for(int64_t ns, F&& seen) {
   if (seen()) return;
   for (const int64_t until = now_ns() + ns; now_ns() < until; std::this_thread::yield())
     for (int i = 0; i < 16; ++i) {
@@ -86,6 +87,7 @@ uint64_t Context::enqueue(Work work, std::vector<StoragePtr> outputs, ActivityPt
   std::lock_guard lock(mutex_);
   queue_.push_back({std::move(work), std::move(outputs), std::move(activity), std::move(range), std::move(time)});
   posted_.store(++newest_, std::memory_order_release);
+  moved_at_ = now_ns();
   peak_queued_ = std::max(peak_queued_, newest_ - completed_);
   wake_.notify_one();
   return newest_;
@@ -116,25 +118,35 @@ uint64_t Context::first_dropped() const {
   return first_dropped_;
 }
 
+Context::Distance Context::distance_now(uint64_t ticket, bool ring) const {
+  if (completed_ >= ticket || (ring && !records_.empty()) || closed_) return Distance::over;
+  if (newest_ - completed_ > kQueueThatLasts) return Distance::far;
+  const int64_t now = now_ns(), ends_at = ends_at_;
+  const bool late = now > std::max(ends_at, moved_at_) + kWatchNs;
+  return late || ends_at - now > 2 * kEarlyNs ? Distance::far : Distance::near;
+}
+
+Context::Distance Context::distance(uint64_t ticket, bool ring) const {
+  std::lock_guard lock(mutex_);
+  return distance_now(ticket, ring);
+}
+
+Context::Distance Context::look_out(uint64_t ticket, bool ring) const {
+  const uint64_t done = done_.load(std::memory_order_acquire);
+  const Distance first = distance(ticket, ring);
+  if (first != Distance::near) return first;
+  watch_for(kMomentNs, [&] { return done_.load(std::memory_order_acquire) != done; });
+  return distance(ticket, ring);
+}
+
 void Context::wait(uint64_t ticket, bool ring) {
   std::unique_lock lock(mutex_);
   awaited_ = ticket, awaits_records_ = ring;
-  const auto over = [&] { return completed_ >= ticket || (ring && !records_.empty()) || nudged_ || closed_; };
-  const auto few = [&] { return newest_ - completed_ <= kQueueThatLasts && !over(); };
-  const auto longest = std::chrono::steady_clock::now() + kLongestWait;
-  if (few()) {
-    const int64_t sleep = ends_at_ - kEarlyNs - now_ns();
-    if (sleep > kEarlyNs)
-      progress_.wait_until(lock, std::min(longest, std::chrono::steady_clock::now() + std::chrono::nanoseconds(sleep)),
-                           over);
-  }
-  if (few()) {
-    const uint64_t told = tellings_.load(std::memory_order_acquire);
-    lock.unlock();
-    look_out(kWatchNs, [&] { return tellings_.load(std::memory_order_acquire) != told; });
-    lock.lock();
-  }
-  progress_.wait_until(lock, longest, over);
+  const auto far = [&] { return distance_now(ticket, ring) == Distance::far; };
+  int64_t longest = kLongestWaitNs;
+  if (newest_ - completed_ <= kQueueThatLasts)
+    if (const int64_t early = ends_at_ - kEarlyNs - now_ns(); early > 0) longest = std::min(longest, early);
+  progress_.wait_for(lock, std::chrono::nanoseconds(longest), [&] { return nudged_ || !far(); });
   nudged_ = false;
   awaited_ = UINT64_MAX, awaits_records_ = false;
 }
@@ -142,7 +154,6 @@ void Context::wait(uint64_t ticket, bool ring) {
 void Context::nudge() {
   std::lock_guard lock(mutex_);
   nudged_ = true;
-  ++tellings_;
   progress_.notify_all();
 }
 
@@ -190,7 +201,7 @@ void Context::execute() {
   for (uint64_t taken = 0;; ++taken) {
     Job job;
     // a host that answers at once has the next job here before this thread would have fallen asleep and woken up
-    look_out(kAwakeNs, [&] { return posted_.load(std::memory_order_acquire) != taken || stop_; });
+    watch_for(kAwakeNs, [&] { return posted_.load(std::memory_order_acquire) != taken || stop_; });
     {
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return !queue_.empty() || stop_; });
@@ -247,12 +258,13 @@ void Context::finish(const std::shared_ptr<const Status>& failure, const Activit
     if (failure && activity && !activity->failure) activity->failure = failure;
     if (failure && !activity && !failure_) failure_ = failure;
     flags_ |= dispatcher_->take_flags();
-    ++completed_;
+    done_.store(++completed_, std::memory_order_release);
+    moved_at_ = now_ns();
     if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
     tell = completed_ >= awaited_;
     if (awaits_records_ && !records_.empty())
-      tell = tell || newest_ - completed_ <= kQueueThatLasts || now_ns() - told_ >= kTellNs;
-    if (tell) told_ = now_ns(), ++tellings_;
+      tell = tell || newest_ - completed_ <= kQueueThatLasts || moved_at_ - told_ >= kTellNs;
+    if (tell) told_ = moved_at_;
   }
   if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
 }
@@ -281,7 +293,6 @@ void Context::close() {
   if (dispatcher_ && dispatcher_->device()) dispatcher_->device()->close();
   std::lock_guard lock(mutex_);
   closed_ = true;
-  ++tellings_;
   progress_.notify_all();
 }
 

@@ -57,8 +57,13 @@ class Context {
   /// The ticket of the first job that close() cut short or dropped; UINT64_MAX when there is none.
   uint64_t first_dropped() const;
 
-  /// Blocks until the ticket's job is done, with `ring` until records wait, or until nudge() or close(); but never for
-  /// long, so that whoever waits can see whether anybody still wants to know.
+  /// How far off is the end of the ticket's job, or with `ring` a record? A device that is closed gives neither: over.
+  enum class Distance { over, near, far };
+  Distance distance(uint64_t ticket, bool ring) const;
+  /// The same, after a short look out for an end that is near.
+  Distance look_out(uint64_t ticket, bool ring) const;
+  /// Blocks while it is far, or until nudge() or close(); but never for long, so that whoever waits can see whether
+  /// anybody still wants to know.
   void wait(uint64_t ticket, bool ring);
   /// Makes a waiting thread come back, to be told what else to wait for.
   void nudge();
@@ -97,6 +102,7 @@ class Context {
   Context() = default;
   Status start(const Backend& backend, int threads);
   void execute();
+  Distance distance_now(uint64_t ticket, bool ring) const;  ///< with the lock
   Status perform(Job& job);
   void push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, RangePtr range, bool profiled,
                       int64_t start);
@@ -121,10 +127,11 @@ class Context {
   /// What the thread in wait() waits for: nobody is woken for less.
   uint64_t awaited_ = UINT64_MAX;
   bool awaits_records_ = false;
-  int64_t told_ = 0;                   ///< when it was last woken
-  std::atomic<uint64_t> tellings_{0};  ///< how often
-  std::atomic<uint64_t> posted_{0};    ///< newest_, for who looks without the lock
-  std::atomic<int64_t> ends_at_{0};    ///< when the job at work should be done; long ago: not known
+  int64_t told_ = 0;                 ///< when it was last woken
+  int64_t moved_at_ = 0;             ///< when a job was queued or done
+  std::atomic<uint64_t> posted_{0};  ///< newest_, for who looks without the lock
+  std::atomic<uint64_t> done_{0};    ///< completed_, likewise
+  std::atomic<int64_t> ends_at_{0};  ///< when the job at work should be done; long ago: not known
   std::atomic<bool> stop_{false}, closed_{false};
 };
 

@@ -207,12 +207,16 @@ export interface Counters {
   kernels?: Record<string, number>;
 }
 
+/** By its number. */
+export const DISTANCES = ['over', 'near', 'far'] as const;
+
 export interface NativeContext {
   describe(): { device: string; isa: string; threads: number; card?: string };
   tensor(dtype: number, shape: readonly number[]): NativeTensor;
   fromFile(file: NativeWeightFile, offset: number, dtype: number, shape: readonly number[]): NativeTensor;
   write(tensor: NativeTensor, data: Uint8Array | null, activity: NativeActivity | null): number;
-  read(tensor: NativeTensor): Promise<ArrayBuffer>;
+  /** Once the ticket's job is done, `data` gives the bytes or throws. */
+  read(tensor: NativeTensor): { ticket: number; data: () => ArrayBuffer };
   run(
     op: number,
     operands: (NativeTensor | undefined)[],
@@ -223,9 +227,15 @@ export interface NativeContext {
   endRecord(outputs: NativeTensor[]): NativeProgram;
   abortRecord(): void;
   runProgram(program: NativeProgram, activity: NativeActivity | null): number;
-  wait(activity: NativeActivity | null): Promise<number>;
-  receive(ticket: number): Promise<NativeRecord[]>;
+  newest(): number;
   completed(): number;
+  /** How far the end of a job is, or with `records` a record: an index of {@link DISTANCES}; looks out for what is near. */
+  lookOut(ticket: number, records: boolean): number;
+  /** Resolves when that is no longer far. */
+  approach(ticket: number, records: boolean): Promise<void>;
+  receive(): NativeRecord[];
+  /** Flags since the last call; throws the first failure of the activity, or without one of jobs that had none. */
+  outcome(activity: NativeActivity | null): number;
   enterRange(name: string): void;
   leaveRange(): void;
   profileStart(): void;

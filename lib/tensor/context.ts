@@ -5,7 +5,6 @@ import type {
   NativeActivity,
   NativeAddon,
   NativeContext,
-  NativeRecord,
   OpContract,
   ProfileEvent,
 } from '../native/addon.js';
@@ -14,6 +13,7 @@ import { type DeviceOptions, openContext } from './device.js';
 import { type DataOf, DTYPES, type DType } from './dtype.js';
 import { Program, tensorsOf } from './program.js';
 import { Tensor } from './tensor.js';
+import { Waiting } from './waiting.js';
 import type { WeightFile } from './weight-file.js';
 
 /** Options of {@link Context.create}. */
@@ -106,14 +106,14 @@ export class Context {
   readonly native: NativeContext;
   #activity: NativeActivity | null = null;
   #made: Tensor[] | null = null;
-  #channels = 0;
   #recording = false;
   #profiling = false;
-  readonly #inboxes = new Map<number, NativeRecord[]>();
+  readonly #waiting: Waiting;
   #closed: Promise<void> | undefined;
 
   private constructor(native: NativeContext, reason: string) {
     this.native = native;
+    this.#waiting = new Waiting(native);
     this.reason = reason;
     const { device, isa, threads, card } = native.describe();
     this.device = device;
@@ -295,19 +295,23 @@ export class Context {
    * @throws HyperBagelError the first failure of the activity; without one, the first failure of queued work that had none.
    */
   async sync(activity?: Activity): Promise<Flags> {
-    const bits = await this.native.wait(activity?.native ?? null);
+    await this.#waiting.until(this.native.newest());
+    const bits = this.native.outcome(activity?.native ?? null);
     return { indexClamped: (bits & 1) !== 0, notANumber: (bits & 2) !== 0 };
+  }
+
+  /** @internal Resolves once the job with this ticket is done. @throws HyperBagelError DISPOSED */
+  until(ticket: number): Promise<void> {
+    return this.#waiting.until(ticket);
   }
 
   /** A fresh channel for `emit`, so that programs of one context do not hear each other. */
   openChannel(): number {
-    const channel = this.#channels++;
-    this.#inboxes.set(channel, []);
-    return channel;
+    return this.#waiting.openChannel();
   }
 
   closeChannel(channel: number): void {
-    this.#inboxes.delete(channel);
+    this.#waiting.closeChannel(channel);
   }
 
   /** Payloads emitted on a channel since the last call: waits for at least one, or for the run with this ticket to end. */
@@ -316,17 +320,8 @@ export class Context {
   }
 
   /** As {@link receive}, with the time of each on the device's side: milliseconds of a steady clock, good for differences. */
-  async receiveTimed(channel: number, ticket: number): Promise<{ data: ArrayBuffer; at: number }[]> {
-    for (;;) {
-      const done = this.native.completed() >= ticket;
-      const inbox = this.#inboxes.get(channel) ?? [];
-      if (inbox.length === 0 || done) {
-        for (const record of await this.native.receive(done ? 0 : ticket)) {
-          this.#inboxes.get(record.channel)?.push(record);
-        }
-      }
-      if (inbox.length > 0 || done) return inbox.splice(0);
-    }
+  receiveTimed(channel: number, ticket: number): Promise<{ data: ArrayBuffer; at: number }[]> {
+    return this.#waiting.receive(channel, ticket);
   }
 
   /** Waits for the run with this ticket and drops what it and earlier ones emitted on the channel. */

@@ -43,7 +43,9 @@ export class Tensor<D extends DType = DType> {
    * @throws HyperBagelError the failure of the op that should have written them; DISPOSED.
    */
   async data(): Promise<DataOf<D>> {
-    return viewAs(this.dtype, await this.context.native.read(this.native));
+    const { ticket, data } = this.context.native.read(this.native);
+    await this.context.until(ticket);
+    return viewAs(this.dtype, data());
   }
 
   /** The elements as f32: bf16 is widened. */

@@ -121,7 +121,11 @@ test('what belongs to one is refused by another, without harm', { timeout: 60_00
         const program = cx.record(() => copies[contexts.indexOf(cx)].ops.linear(cx, { x, weight: x }));
         row.push(
           await code(async () => (await copy.ops.linear(contexts[i], { x, weight: x }).data()).join()),
-          await code(() => contexts[i].native.read(x.native).then((data) => data.byteLength)),
+          await code(async () => {
+            const { ticket, data } = contexts[i].native.read(x.native);
+            await contexts[i].until(ticket);
+            return data().byteLength;
+          }),
           await code(() => contexts[i].native.runProgram(program.native ?? Object.create(Object.getPrototypeOf(x.native)), null)),
         );
       }

@@ -73,6 +73,7 @@ export const CONTEXT: Table<Device> = {
     made,
   ),
   sync: row('ok ok ok OUT_OF_MEMORY DISPOSED DISPOSED', ({ cx }) => cx.sync()),
+  until: row('ok ok ok ok ok ok', ({ cx, ticket }) => cx.until(ticket)),
   openChannel: row(
     'ok ok ok ok ok ok',
     ({ cx }) => cx.openChannel(),

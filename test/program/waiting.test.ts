@@ -1,0 +1,103 @@
+// How JavaScript waits for a context, on a device that is only a schedule: what it says at each look, and what it emits.
+import { describe, expect, test } from 'vitest';
+import type { NativeContext, NativeRecord } from '../../lib/native/addon.js';
+import { Waiting } from '../../lib/tensor/waiting.js';
+
+const [OVER, NEAR, FAR] = [0, 1, 2];
+const record = (channel: number): NativeRecord => ({ channel, at: 0, data: new ArrayBuffer(4) });
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+/** A device whose jobs end when the test says so. */
+function schedule() {
+  const state = {
+    done: 0,
+    distance: FAR,
+    records: [] as NativeRecord[],
+    looks: 0,
+    /** Lets the promises go that wait for what is far. */
+    approached: [] as (() => void)[],
+  };
+  const native: Partial<NativeContext> = {
+    completed: () => state.done,
+    lookOut(ticket, records) {
+      state.looks++;
+      return state.done >= ticket || (records && state.records.length > 0) ? OVER : state.distance;
+    },
+    approach: () => new Promise((resolve) => state.approached.push(resolve)),
+    receive: () => state.records.splice(0),
+  };
+  return { state, waiting: new Waiting(native as NativeContext) };
+}
+
+describe('waiting', () => {
+  test('looks out for what is near, with turns of the event loop between', async () => {
+    const { state, waiting } = schedule();
+    state.distance = NEAR;
+    let over = false;
+    const waits = waiting.until(1).then(() => {
+      over = true;
+    });
+    for (let i = 0; i < 20; i++) await turn();
+    expect(state.looks).toBeGreaterThan(10);
+    expect(state.approached).toEqual([]);
+    expect(over).toBe(false);
+    state.done = 1;
+    await waits;
+  });
+
+  test('leaves what is far to a thread, and looks out from when it is near', async () => {
+    const { state, waiting } = schedule();
+    const waits = waiting.until(1);
+    for (let i = 0; i < 20; i++) await turn();
+    expect(state.looks).toBe(1);
+    expect(state.approached).toHaveLength(1);
+    state.distance = NEAR;
+    state.approached[0]?.();
+    for (let i = 0; i < 20; i++) await turn();
+    expect(state.looks).toBeGreaterThan(10);
+    state.done = 1;
+    await waits;
+    expect(state.approached).toHaveLength(1);
+  });
+
+  test('leaves the event loop its turns where there is nothing to wait for', async () => {
+    const { state, waiting } = schedule();
+    state.done = 1;
+    let turns = 0;
+    let over = false;
+    const timer = (async () => {
+      for (; !over; turns++) await turn();
+    })();
+    for (let i = 0; i < 50; i++) await waiting.until(1);
+    over = true;
+    await timer;
+    expect(turns).toBeGreaterThan(40);
+  });
+
+  test('tells a channel of what another found for it, though its job is far', async () => {
+    const { state, waiting } = schedule();
+    const [a, b] = [waiting.openChannel(), waiting.openChannel()];
+    const waits = waiting.receive(b, 9);
+    await turn();
+    await turn();
+    expect(state.approached).toHaveLength(1);
+    state.records.push(record(b), record(a), record(b));
+    expect(await waiting.receive(a, 9)).toHaveLength(1);
+    expect(await waits).toHaveLength(2);
+    // the job's end gives what there is
+    const last = waiting.receive(b, 9);
+    state.done = 9;
+    for (const resolve of state.approached) resolve();
+    expect(await last).toEqual([]);
+  });
+
+  test('drops what is for a closed channel', async () => {
+    const { state, waiting } = schedule();
+    const [a, b] = [waiting.openChannel(), waiting.openChannel()];
+    waiting.closeChannel(b);
+    state.records.push(record(b), record(a));
+    expect(await waiting.receive(a, 9)).toHaveLength(1);
+    state.done = 9;
+    expect(await waiting.receive(b, 9)).toEqual([]);
+  });
+});
