@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cpu/kernels.h"
 
 namespace hb::cpu {
@@ -46,6 +48,18 @@ void shift_down(uint32_t (&words)[4], int64_t count) {
   }
 }
 
+/// Copies rows of d numbers each, those of an odd d with a zero behind them.
+void copy_pairs(const uint16_t* from, uint16_t* to, int rows, int64_t d) {
+  if (d % 2 == 0) {
+    std::memcpy(to, from, static_cast<size_t>(rows * d) * 2);
+    return;
+  }
+  for (int r = 0; r < rows; ++r) {
+    std::memcpy(to + r * (d + 1), from + r * d, static_cast<size_t>(d) * 2);
+    to[r * (d + 1) + d] = 0;
+  }
+}
+
 }  // namespace
 
 size_t paged_attention_workspace(const PagedAttention& a, int workers) {
@@ -58,6 +72,7 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   const int64_t per_group = h / g, pairs = n * per_group, slots = table * kPageSlots;
   const bool bf16 = a.q.dtype == DType::bf16;
   const Layout layout(d, table);
+  const Verbs& isa = verbs(cx);
   auto seq_of = [&](int64_t row) {
     return batch > 0 && pages > 0 ? clamp_index(a.seq.as<const int32_t>()[row], batch) : -1;
   };
@@ -75,43 +90,42 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
   const int64_t blocks = (pairs + most - 1) / most;
   parallel_for(cx, g * blocks, [&](int64_t unit, int worker) {
     char* mine = static_cast<char*>(cx.scratch) + worker * layout.bytes;
+    float* const q = reinterpret_cast<float*>(mine + layout.q);
+    uint16_t* const q_pairs = reinterpret_cast<uint16_t*>(mine + layout.q_pairs);
     const int64_t group = unit / blocks, block = unit % blocks, end = (block + 1) * pairs / blocks;
     for (int64_t first = block * pairs / blocks; first < end;) {
       const int64_t seq = seq_of(first / per_group);
       AttentionRows rows{};
       int64_t visible[kAttentionRows], own[2 * kAttentionRows], longest = 0;
       uint32_t ancestors[4 * kAttentionRows] = {};
-      float* q = reinterpret_cast<float*>(mine + layout.q);
-      uint16_t* pairs = reinterpret_cast<uint16_t*>(mine + layout.q_pairs);
-      for (; first + rows.rows < end; ++rows.rows) {
-        const int64_t pair = first + rows.rows, row = pair / per_group;
-        const int i = rows.rows;
+      while (first + rows.rows < end) {  // the pairs of one row: its heads lie one behind the other
+        const int64_t pair = first + rows.rows, row = pair / per_group, head = pair % per_group;
+        const int i = rows.rows, heads = static_cast<int>(std::min(per_group - head, end - pair));
         if (seq_of(row) != seq) break;
-        visible[i] = seq < 0 ? 0 : clamp_slot(a.visible.as<const int32_t>()[row]);
-        own[2 * i] = own[2 * i + 1] = visible[i];
+        const int64_t seen = seq < 0 ? 0 : clamp_slot(a.visible.as<const int32_t>()[row]);
+        int64_t lo = seen, hi = seen;
+        uint32_t words[4] = {};
         if (a.own && seq >= 0) {
           const int32_t* range = a.own.as<const int32_t>() + 2 * row;
-          const int64_t lo = clamp_slot(range[0]), hi = clamp_slot(range[1]);
-          own[2 * i] = lo < visible[i] ? visible[i] : lo;
-          own[2 * i + 1] = hi < own[2 * i] ? own[2 * i] : hi;
+          lo = std::max(clamp_slot(range[0]), seen), hi = std::max(clamp_slot(range[1]), lo);
+          if (a.ancestors) {
+            std::memcpy(words, a.ancestors.as<const int32_t>() + 4 * row, 16);
+            if (const int64_t cut = lo - range[0]; cut > 0) shift_down(words, cut);
+          }
         }
-        if (a.ancestors && seq >= 0) {
-          uint32_t words[4];
-          std::memcpy(words, a.ancestors.as<const int32_t>() + 4 * row, 16);
-          const int64_t cut = own[2 * i] - a.own.as<const int32_t>()[2 * row];
-          if (cut > 0) shift_down(words, cut);
-          std::memcpy(ancestors + 4 * i, words, 16);
+        longest = std::max(longest, hi);
+        for (int p = i; p < i + heads; ++p) {
+          visible[p] = seen, own[2 * p] = lo, own[2 * p + 1] = hi;
+          std::memcpy(ancestors + 4 * p, words, 16);
         }
-        longest = own[2 * i + 1] > longest ? own[2 * i + 1] : longest;
-        const void* from = at(a.q, (row * h + group * per_group + pair % per_group) * d);
+        const void* from = at(a.q, (row * h + group * per_group + head) * d);
         if (bf16) {
-          verbs(cx).widen_row(from, q + i * d, d);
-          uint16_t* to = pairs + i * round_up(d, 2);
-          std::memcpy(to, from, static_cast<size_t>(d) * 2);
-          if (d % 2) to[d] = 0;
+          isa.widen_row(from, q + i * d, heads * d);
+          copy_pairs(static_cast<const uint16_t*>(from), q_pairs + i * round_up(d, 2), heads, d);
         } else {
-          std::memcpy(q + i * d, from, static_cast<size_t>(d) * 4);
+          std::memcpy(q + i * d, from, static_cast<size_t>(heads * d) * 4);
         }
+        rows.rows += heads;
       }
       const void** k = reinterpret_cast<const void**>(mine + layout.k_tiles);
       const void** v = reinterpret_cast<const void**>(mine + layout.v_tiles);
@@ -122,7 +136,7 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
         v[t] = at(a.v_cache, (page * g + group) * kPageSlots * d);
       }
       rows.q = q;
-      rows.q_pairs = bf16 ? pairs : nullptr;
+      rows.q_pairs = bf16 ? q_pairs : nullptr;
       rows.d = d;
       rows.scale = static_cast<float>(a.scale);
       rows.bf16 = bf16;
@@ -134,14 +148,16 @@ Status paged_attention_cpu(const OpContext& cx, const PagedAttention& a) {
       rows.scores = reinterpret_cast<float*>(mine + layout.scores);
       rows.score_stride = tiles * kPageSlots + kGap;
       rows.out = reinterpret_cast<float*>(mine + layout.out);
-      verbs(cx).attend(rows);
-      for (int i = 0; i < rows.rows; ++i) {
-        const int64_t pair = first + i, row = pair / per_group;
-        void* to = at(a.out, (row * h + group * per_group + pair % per_group) * d);
+      isa.attend(rows);
+      for (int i = 0; i < rows.rows;) {
+        const int64_t pair = first + i, row = pair / per_group, head = pair % per_group;
+        const int heads = static_cast<int>(std::min<int64_t>(per_group - head, rows.rows - i));
+        void* to = at(a.out, (row * h + group * per_group + head) * d);
         if (bf16)
-          verbs(cx).narrow_row(rows.out + i * d, to, d);
+          isa.narrow_row(rows.out + i * d, to, heads * d);
         else
-          std::memcpy(to, rows.out + i * d, static_cast<size_t>(d) * 4);
+          std::memcpy(to, rows.out + i * d, static_cast<size_t>(heads * d) * 4);
+        i += heads;
       }
       first += rows.rows;
     }
