@@ -90,12 +90,13 @@ bool ContextObject::dropped(uint64_t ticket, bool ring) const {
   return ticket >= context_->first_dropped() && !(ring && context_->has_records());
 }
 
-/// lookOut(ticket, records): how far the end of the ticket's job is, or with `records` a record, after a short look out
-/// for what is near (enum Distance).
+/// lookOut(ticket, records, patient): how far the end of the ticket's job is, or with `records` a record (enum
+/// Distance); with `patient`, if it is near, after a moment's look out for it.
 Napi::Value ContextObject::LookOut(const Napi::CallbackInfo& info) {
   const uint64_t ticket = ticket_of(info[0]);
   const bool ring = info[1].ToBoolean();
-  const Context::Distance distance = context_->look_out(ticket, ring);
+  const bool patient = info[2].ToBoolean();
+  const Context::Distance distance = patient ? context_->look_out(ticket, ring) : context_->distance(ticket, ring);
   if (distance == Context::Distance::over && dropped(ticket, ring)) throw disposed(info.Env());
   return Napi::Number::New(info.Env(), static_cast<int>(distance));
 }

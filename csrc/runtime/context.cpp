@@ -76,6 +76,7 @@ Status Context::start(const Backend& backend, int threads) {
   dispatcher_ =
       std::make_unique<Dispatcher>(backend, threads, ring_.get(), device_ring_.get(), memory_, pinned_, &profiler_);
   if (backend.gpu) flight_ = std::make_unique<Flight>(backend.gpu);
+  spare_ = threads < usable_threads();
   executor_ = std::thread([this] { execute(); });
   return Status::success();
 }
@@ -118,9 +119,11 @@ uint64_t Context::first_dropped() const {
   return first_dropped_;
 }
 
+/// Whoever looks out takes a processor from what computes, if there are no more. Then one look for several records has
+/// to do.
 Context::Distance Context::distance_now(uint64_t ticket, bool ring) const {
   if (completed_ >= ticket || (ring && !records_.empty()) || closed_) return Distance::over;
-  if (newest_ - completed_ > kQueueThatLasts) return Distance::far;
+  if (newest_ - completed_ > kQueueThatLasts && !(ring && spare_)) return Distance::far;
   const int64_t now = now_ns(), ends_at = ends_at_;
   const bool late = now > std::max(ends_at, moved_at_) + kWatchNs;
   return late || ends_at - now > 2 * kEarlyNs ? Distance::far : Distance::near;

@@ -60,7 +60,7 @@ class Context {
   /// How far off is the end of the ticket's job, or with `ring` a record? A device that is closed gives neither: over.
   enum class Distance { over, near, far };
   Distance distance(uint64_t ticket, bool ring) const;
-  /// The same, after a short look out for an end that is near.
+  /// The same; if it is near, after a moment's look out for it.
   Distance look_out(uint64_t ticket, bool ring) const;
   /// Blocks while it is far, or until nudge() or close(); but never for long, so that whoever waits can see whether
   /// anybody still wants to know.
@@ -124,6 +124,7 @@ class Context {
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
   bool nudged_ = false;
+  bool spare_ = false;  ///< there are processors that nothing here computes on
   /// What the thread in wait() waits for: nobody is woken for less.
   uint64_t awaited_ = UINT64_MAX;
   bool awaits_records_ = false;

@@ -229,8 +229,11 @@ export interface NativeContext {
   runProgram(program: NativeProgram, activity: NativeActivity | null): number;
   newest(): number;
   completed(): number;
-  /** How far the end of a job is, or with `records` a record: an index of {@link DISTANCES}; looks out for what is near. */
-  lookOut(ticket: number, records: boolean): number;
+  /**
+   * How far the end of a job is, or with `records` a record: an index of {@link DISTANCES}. With `patient` what is near is looked out
+   * for, for some 50 us.
+   */
+  lookOut(ticket: number, records: boolean, patient: boolean): number;
   /** Resolves when that is no longer far. */
   approach(ticket: number, records: boolean): Promise<void>;
   receive(): NativeRecord[];

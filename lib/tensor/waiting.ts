@@ -1,5 +1,8 @@
 import { DISTANCES, type NativeContext, type NativeRecord } from '../native/addon.js';
 
+/** A turn of the event loop that takes longer had something else to do, which shall not wait for us. */
+const IDLE_TURN_MS = 0.005;
+
 /** What was emitted on a channel and is not taken yet. */
 interface Inbox {
   records: NativeRecord[];
@@ -54,10 +57,12 @@ export class Waiting {
   /** Until a job is done, or with an inbox until that or the context's ring has something. */
   async #approach(ticket: number, inbox?: Inbox): Promise<void> {
     for (;;) {
+      const start = performance.now();
       // also where there is nothing to wait for: whoever asks again and again leaves the event loop its turns
       await new Promise<void>((resolve) => setImmediate(resolve));
       if (inbox && inbox.records.length > 0) return;
-      const distance = DISTANCES[this.#native.lookOut(ticket, inbox !== undefined)];
+      const idle = performance.now() - start < IDLE_TURN_MS;
+      const distance = DISTANCES[this.#native.lookOut(ticket, inbox !== undefined, idle)];
       if (distance === 'over') return;
       if (distance === 'near') continue;
       const approached = this.#native.approach(ticket, inbox !== undefined);

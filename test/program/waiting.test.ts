@@ -14,13 +14,15 @@ function schedule() {
     distance: FAR,
     records: [] as NativeRecord[],
     looks: 0,
+    patient: 0,
     /** Lets the promises go that wait for what is far. */
     approached: [] as (() => void)[],
   };
   const native: Partial<NativeContext> = {
     completed: () => state.done,
-    lookOut(ticket, records) {
+    lookOut(ticket, records, patient) {
       state.looks++;
+      if (patient) state.patient++;
       return state.done >= ticket || (records && state.records.length > 0) ? OVER : state.distance;
     },
     approach: () => new Promise((resolve) => state.approached.push(resolve)),
@@ -41,6 +43,26 @@ describe('waiting', () => {
     expect(state.looks).toBeGreaterThan(10);
     expect(state.approached).toEqual([]);
     expect(over).toBe(false);
+    state.done = 1;
+    await waits;
+  });
+
+  test('only looks, and does not wait, while the event loop has other things to do', async () => {
+    const { state, waiting } = schedule();
+    state.distance = NEAR;
+    const waits = waiting.until(1);
+    const begin = performance.now();
+    for (let i = 0; i < 50; i++) {
+      const start = performance.now();
+      while (performance.now() - start < 0.1);
+      await turn();
+    }
+    const { looks, patient } = state;
+    expect(looks).toBeGreaterThan(40);
+    expect(patient).toBeLessThan(looks / 4);
+    // and does when it has none
+    while (state.patient === patient && performance.now() - begin < 10_000) await turn();
+    expect(state.patient).toBeGreaterThan(patient);
     state.done = 1;
     await waits;
   });
