@@ -8,14 +8,15 @@ namespace hb {
 namespace {
 
 constexpr int64_t kLongestWaitNs = 50000000;
-/// While more work than this waits, records may wait too, for so long: waking a thread takes a tenth of a short step.
+/// Who looks out takes a processor from what computes, if there are no more, and waking a thread takes a tenth of a
+/// short step. Then, while more work than this waits, nobody looks, and records wait too, for so long.
 constexpr uint64_t kQueueThatLasts = 2;
 constexpr int64_t kTellNs = 2000000;
 /// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
 /// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
 /// end: at once when that is near or nobody knows, else so long before it that even a slow thread is back. It does so
 /// for a moment at a time, with other things to do between.
-constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kEarlyNs = 200000, kMomentNs = 50000;
+constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kEarlyNs = 200000, kMomentNs = 20000;
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 /// Returns when `seen()` or when the time is over; gives the core to whoever else wants it.
@@ -119,11 +120,11 @@ uint64_t Context::first_dropped() const {
   return first_dropped_;
 }
 
-/// Whoever looks out takes a processor from what computes, if there are no more. Then one look for several records has
-/// to do.
+bool Context::worth_a_look(bool ring) const { return newest_ - completed_ <= kQueueThatLasts || (ring && spare_); }
+
 Context::Distance Context::distance_now(uint64_t ticket, bool ring) const {
   if (completed_ >= ticket || (ring && !records_.empty()) || closed_) return Distance::over;
-  if (newest_ - completed_ > kQueueThatLasts && !(ring && spare_)) return Distance::far;
+  if (!worth_a_look(ring)) return Distance::far;
   const int64_t now = now_ns(), ends_at = ends_at_;
   const bool late = now > std::max(ends_at, moved_at_) + kWatchNs;
   return late || ends_at - now > 2 * kEarlyNs ? Distance::far : Distance::near;
@@ -147,7 +148,7 @@ void Context::wait(uint64_t ticket, bool ring) {
   awaited_ = ticket, awaits_records_ = ring;
   const auto far = [&] { return distance_now(ticket, ring) == Distance::far; };
   int64_t longest = kLongestWaitNs;
-  if (newest_ - completed_ <= kQueueThatLasts)
+  if (worth_a_look(ring))
     if (const int64_t early = ends_at_ - kEarlyNs - now_ns(); early > 0) longest = std::min(longest, early);
   progress_.wait_for(lock, std::chrono::nanoseconds(longest), [&] { return nudged_ || !far(); });
   nudged_ = false;
@@ -265,8 +266,7 @@ void Context::finish(const std::shared_ptr<const Status>& failure, const Activit
     moved_at_ = now_ns();
     if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
     tell = completed_ >= awaited_;
-    if (awaits_records_ && !records_.empty())
-      tell = tell || newest_ - completed_ <= kQueueThatLasts || moved_at_ - told_ >= kTellNs;
+    if (awaits_records_ && !records_.empty()) tell = tell || worth_a_look(true) || moved_at_ - told_ >= kTellNs;
     if (tell) told_ = moved_at_;
   }
   if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once

@@ -102,6 +102,7 @@ class Context {
   Context() = default;
   Status start(const Backend& backend, int threads);
   void execute();
+  bool worth_a_look(bool ring) const;                       ///< with the lock
   Distance distance_now(uint64_t ticket, bool ring) const;  ///< with the lock
   Status perform(Job& job);
   void push_to_flight(std::shared_ptr<const Status> failure, ActivityPtr activity, RangePtr range, bool profiled,
@@ -124,7 +125,7 @@ class Context {
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
   bool nudged_ = false;
-  bool spare_ = false;  ///< there are processors that nothing here computes on
+  bool spare_ = false;  ///< there are processors that this context does not compute on
   /// What the thread in wait() waits for: nobody is woken for less.
   uint64_t awaited_ = UINT64_MAX;
   bool awaits_records_ = false;
@@ -132,7 +133,7 @@ class Context {
   int64_t moved_at_ = 0;             ///< when a job was queued or done
   std::atomic<uint64_t> posted_{0};  ///< newest_, for who looks without the lock
   std::atomic<uint64_t> done_{0};    ///< completed_, likewise
-  std::atomic<int64_t> ends_at_{0};  ///< when the job at work should be done; long ago: not known
+  std::atomic<int64_t> ends_at_{0};  ///< when the job at work should be done (on a device: issued); long ago: not known
   std::atomic<bool> stop_{false}, closed_{false};
 };
 

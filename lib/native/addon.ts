@@ -231,7 +231,7 @@ export interface NativeContext {
   completed(): number;
   /**
    * How far the end of a job is, or with `records` a record: an index of {@link DISTANCES}. With `patient` what is near is looked out
-   * for, for some 50 us.
+   * for, for some 20 us.
    */
   lookOut(ticket: number, records: boolean, patient: boolean): number;
   /** Resolves when that is no longer far. */

@@ -6,7 +6,7 @@ const MOST = 32;
 
 /**
  * How many steps to keep queued: four, or as many as fill `MILLISECONDS`. A step of the bundled model takes a tenth of a
- * millisecond, and the host is told about ended steps every two, so with four the executor would run dry.
+ * millisecond, and where all processors compute the host is told about ended steps every two: with four the executor would run dry.
  *
  * @param elapsedMs since the first step was queued
  * @param steps that have ended since

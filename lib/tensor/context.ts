@@ -109,6 +109,8 @@ export class Context {
   #recording = false;
   #profiling = false;
   readonly #waiting: Waiting;
+  /** Whoever asked before has been told. */
+  #synced: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
 
   private constructor(native: NativeContext, reason: string) {
@@ -295,9 +297,19 @@ export class Context {
    * @throws HyperBagelError the first failure of the activity; without one, the first failure of queued work that had none.
    */
   async sync(activity?: Activity): Promise<Flags> {
-    await this.#waiting.until(this.native.newest());
-    const bits = this.native.outcome(activity?.native ?? null);
-    return { indexClamped: (bits & 1) !== 0, notANumber: (bits & 2) !== 0 };
+    const before = this.#synced;
+    let over = () => {};
+    this.#synced = new Promise((resolve) => {
+      over = resolve;
+    });
+    try {
+      await this.#waiting.until(this.native.newest());
+      await before; // a failure is told once, and so are flags: to who asked first
+      const bits = this.native.outcome(activity?.native ?? null);
+      return { indexClamped: (bits & 1) !== 0, notANumber: (bits & 2) !== 0 };
+    } finally {
+      over();
+    }
   }
 
   /** @internal Resolves once the job with this ticket is done. @throws HyperBagelError DISPOSED */

@@ -1,13 +1,17 @@
 import { DISTANCES, type NativeContext, type NativeRecord } from '../native/addon.js';
 
-/** A turn of the event loop that takes longer had something else to do, which shall not wait for us. */
+/** A turn of the event loop that takes longer had something else to do: after it nothing else waits for us for a while. */
 const IDLE_TURN_MS = 0.005;
+const QUIET_MS = 0.2;
+
+/** The real one, also where a test has put its own in its place since. */
+const nextTurn = setImmediate;
 
 /** What was emitted on a channel and is not taken yet. */
 interface Inbox {
   records: NativeRecord[];
-  /** Somebody else found records for it. */
-  told: () => void;
+  /** To be called when somebody else has found records for it. */
+  told: Set<() => void>;
 }
 
 /**
@@ -19,6 +23,8 @@ export class Waiting {
   readonly #native: NativeContext;
   readonly #inboxes = new Map<number, Inbox>();
   #channels = 0;
+  /** When the event loop last had something else to do. */
+  #busyAt = 0;
 
   constructor(native: NativeContext) {
     this.#native = native;
@@ -31,7 +37,7 @@ export class Waiting {
 
   openChannel(): number {
     const channel = this.#channels++;
-    this.#inboxes.set(channel, { records: [], told: () => {} });
+    this.#inboxes.set(channel, { records: [], told: new Set() });
     return channel;
   }
 
@@ -48,7 +54,7 @@ export class Waiting {
       for (const record of this.#native.receive()) {
         const to = this.#inboxes.get(record.channel);
         to?.records.push(record);
-        if (to !== inbox) to?.told();
+        if (to && to !== inbox) for (const tell of to.told) tell();
       }
       if (!inbox || inbox.records.length > 0 || done) return inbox?.records.splice(0) ?? [];
     }
@@ -59,21 +65,30 @@ export class Waiting {
     for (;;) {
       const start = performance.now();
       // also where there is nothing to wait for: whoever asks again and again leaves the event loop its turns
-      await new Promise<void>((resolve) => setImmediate(resolve));
+      await new Promise<void>((resolve) => nextTurn(resolve));
       if (inbox && inbox.records.length > 0) return;
-      const idle = performance.now() - start < IDLE_TURN_MS;
-      const distance = DISTANCES[this.#native.lookOut(ticket, inbox !== undefined, idle)];
+      const now = performance.now();
+      if (now - start > IDLE_TURN_MS) this.#busyAt = now;
+      const patient = now - this.#busyAt > QUIET_MS;
+      const distance = DISTANCES[this.#native.lookOut(ticket, inbox !== undefined, patient)];
       if (distance === 'over') return;
       if (distance === 'near') continue;
       const approached = this.#native.approach(ticket, inbox !== undefined);
-      await (inbox
-        ? Promise.race([
-            approached,
-            new Promise<void>((resolve) => {
-              inbox.told = resolve;
-            }),
-          ])
-        : approached);
+      await (inbox ? soonerOf(approached, inbox.told) : approached);
     }
+  }
+}
+
+/** Resolves with the promise, or when it is told. */
+async function soonerOf(promise: Promise<void>, told: Set<() => void>): Promise<void> {
+  let tell = () => {};
+  const telling = new Promise<void>((resolve) => {
+    tell = resolve;
+  });
+  told.add(tell);
+  try {
+    await Promise.race([promise, telling]);
+  } finally {
+    told.delete(tell);
   }
 }

@@ -113,6 +113,22 @@ describe('waiting', () => {
     expect(await last).toEqual([]);
   });
 
+  test('tells all who wait on a channel, whoever began last', async () => {
+    const { state, waiting } = schedule();
+    const [a, b] = [waiting.openChannel(), waiting.openChannel()];
+    const early = waiting.receive(a, 9);
+    const late = waiting.receive(a, 1);
+    await turn();
+    await turn();
+    expect(state.approached).toHaveLength(2);
+    state.done = 1; // the end of the later one's job
+    state.approached[1]?.();
+    expect(await late).toEqual([]);
+    state.records.push(record(a), record(b));
+    expect(await waiting.receive(b, 9)).toHaveLength(1);
+    expect(await early).toHaveLength(1);
+  });
+
   test('drops what is for a closed channel', async () => {
     const { state, waiting } = schedule();
     const [a, b] = [waiting.openChannel(), waiting.openChannel()];
