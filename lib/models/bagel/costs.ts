@@ -41,6 +41,11 @@ const DECODE_CONTEXT = 512;
 /** Frame tokens of a picture; they run through the first expert. */
 const FRAME = 2;
 
+/** Bytes of keys and values per token, over all layers. */
+export function cacheBytesPerToken({ llm }: BagelConfig, dtype: keyof typeof BYTES): number {
+  return llm.layers * 2 * llm.kvHeads * llm.headDim * BYTES[dtype];
+}
+
 /**
  * Parameters, memory and the floors of one step of each kind, from the configuration alone (bagel.md 5). Steps are named with
  * what they assume; pictures have the model's own size.
@@ -50,7 +55,7 @@ const FRAME = 2;
 export function modelCosts(config: BagelConfig, dtype: keyof typeof BYTES = 'f32'): ModelCosts {
   const { llm } = config;
   const parameters = countParameters(config);
-  const cacheBytesPerToken = llm.layers * 2 * llm.kvHeads * llm.headDim * BYTES[dtype];
+  const perToken = cacheBytesPerToken(config, dtype);
   const weightBytes = (parameters.total - parameters.autoencoder) * WEIGHT_BYTES + parameters.autoencoder * BYTES.f32;
 
   /** Decoder layers over rows that each see `context` cached tokens and `own` rows of this pass. */
@@ -63,7 +68,7 @@ export function modelCosts(config: BagelConfig, dtype: keyof typeof BYTES = 'f32
     return {
       name: `decode, ${rows} row${rows === 1 ? '' : 's'}, context ${context}`,
       flops: layerFlops(rows, context, 0) + 2 * head * rows,
-      bytes: (parameters.understanding + head) * WEIGHT_BYTES + (context + rows) * cacheBytesPerToken,
+      bytes: (parameters.understanding + head) * WEIGHT_BYTES + (context + rows) * perToken,
     };
   };
 
@@ -78,13 +83,13 @@ export function modelCosts(config: BagelConfig, dtype: keyof typeof BYTES = 'f32
     flops: contexts.reduce((sum, context) => sum + layerFlops(latents, context, latents), 0),
     bytes:
       (parameters.understanding + parameters.generation) * WEIGHT_BYTES +
-      contexts.reduce((sum, context) => sum + context, 0) * cacheBytesPerToken,
+      contexts.reduce((sum, context) => sum + context, 0) * perToken,
   });
 
   return {
     parameters,
     weightBytes,
-    cacheBytesPerToken,
+    cacheBytesPerToken: perToken,
     steps: [
       decode(1),
       decode(16),

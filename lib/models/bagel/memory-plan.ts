@@ -1,21 +1,13 @@
 import { HyperBagelError } from '../../errors.js';
 import type { Context } from '../../tensor/context.js';
-import { BYTES } from '../../tensor/dtype.js';
 import { systemMemory } from '../../tensor/memory.js';
 import type { BagelConfig } from './config.js';
 import { checkInteger } from './options.js';
-import type { Float } from './source.js';
 
 /** Contexts of the model's longest sequence that the default cache holds. */
 const DEFAULT_CONTEXTS = 4;
 /** Share of the free memory that the default cache may take. */
 const DEFAULT_SHARE = 0.25;
-
-/** Bytes of cache per token, over all layers. */
-export function cacheBytesPerToken(config: BagelConfig, dtype: Float): number {
-  const { llm } = config;
-  return llm.layers * 2 * llm.kvHeads * llm.headDim * BYTES[dtype];
-}
 
 /** Memory that a context may still take, in bytes: of its card, else of the system. */
 export async function availableMemory(cx: Context): Promise<number> {
