@@ -15,8 +15,10 @@ constexpr int64_t kTellNs = 2000000;
 /// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
 /// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
 /// end: at once when that is near or nobody knows, else so long before it that even a slow thread is back. It does so
-/// for a moment at a time, with other things to do between.
-constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kEarlyNs = 200000, kMomentNs = 20000;
+/// for a moment at a time, with other things to do between. Without spare processors it must be brief: what it takes
+/// from the work delays the end as much as a late thread would.
+constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kMomentNs = 20000;
+constexpr int64_t kEarlyNs = 100000, kEarlyOnSpareNs = 400000;
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 /// Returns when `seen()` or when the time is over; gives the core to whoever else wants it.
@@ -120,6 +122,8 @@ uint64_t Context::first_dropped() const {
   return first_dropped_;
 }
 
+int64_t Context::early_ns() const { return spare_ ? kEarlyOnSpareNs : kEarlyNs; }
+
 bool Context::worth_a_look(bool ring) const { return newest_ - completed_ <= kQueueThatLasts || (ring && spare_); }
 
 Context::Distance Context::distance_now(uint64_t ticket, bool ring) const {
@@ -127,7 +131,7 @@ Context::Distance Context::distance_now(uint64_t ticket, bool ring) const {
   if (!worth_a_look(ring)) return Distance::far;
   const int64_t now = now_ns(), ends_at = ends_at_;
   const bool late = now > std::max(ends_at, moved_at_) + kWatchNs;
-  return late || ends_at - now > 2 * kEarlyNs ? Distance::far : Distance::near;
+  return late || ends_at - now > 2 * early_ns() ? Distance::far : Distance::near;
 }
 
 Context::Distance Context::distance(uint64_t ticket, bool ring) const {
@@ -149,7 +153,7 @@ void Context::wait(uint64_t ticket, bool ring) {
   const auto far = [&] { return distance_now(ticket, ring) == Distance::far; };
   int64_t longest = kLongestWaitNs;
   if (worth_a_look(ring))
-    if (const int64_t early = ends_at_ - kEarlyNs - now_ns(); early > 0) longest = std::min(longest, early);
+    if (const int64_t early = ends_at_ - early_ns() - now_ns(); early > 0) longest = std::min(longest, early);
   progress_.wait_for(lock, std::chrono::nanoseconds(longest), [&] { return nudged_ || !far(); });
   nudged_ = false;
   awaited_ = UINT64_MAX, awaits_records_ = false;

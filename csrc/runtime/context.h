@@ -102,6 +102,7 @@ class Context {
   Context() = default;
   Status start(const Backend& backend, int threads);
   void execute();
+  int64_t early_ns() const;
   bool worth_a_look(bool ring) const;                       ///< with the lock
   Distance distance_now(uint64_t ticket, bool ring) const;  ///< with the lock
   Status perform(Job& job);
