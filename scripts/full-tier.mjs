@@ -4,7 +4,7 @@
 //   node scripts/full-tier.mjs --minutes M [--began EPOCH_SECONDS]   M from the beginning on, which is now by default
 //   node scripts/full-tier.mjs --list                                what there is and what would run, in M = 21 by default
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -165,4 +165,6 @@ async function main(args) {
   if ((await runWhileTheyFit(files, slow, end)) > 0) process.exitCode = 1;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) await main(process.argv.slice(2));
+// not when another module imports it; a path by symbolic links is the same file
+if (process.argv[1] && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url))
+  await main(process.argv.slice(2));

@@ -207,7 +207,7 @@ export interface Counters {
   kernels?: Record<string, number>;
 }
 
-/** By its number. */
+/** What {@link NativeContext.lookOut} says, by its number: enum Distance of csrc/runtime/context.h. */
 export const DISTANCES = ['over', 'near', 'far'] as const;
 
 export interface NativeContext {

@@ -1,7 +1,8 @@
 import { DISTANCES, type NativeContext, type NativeRecord } from '../native/addon.js';
 
-/** A turn of the event loop that takes longer had something else to do: after it nothing else waits for us for a while. */
+/** A turn of the event loop that takes longer had something else to do. */
 const IDLE_TURN_MS = 0.005;
+/** For so long after such a turn we only look, so that what else is to come does not wait for us. */
 const QUIET_MS = 0.2;
 
 /** The real one, also where a test has put its own in its place since. */

@@ -1,9 +1,11 @@
 // How JavaScript waits for a context, on a device that is only a schedule: what it says at each look, and what it emits.
 import { describe, expect, test } from 'vitest';
-import type { NativeContext, NativeRecord } from '../../lib/native/addon.js';
+import { DISTANCES, type NativeContext, type NativeRecord } from '../../lib/native/addon.js';
 import { Waiting } from '../../lib/tensor/waiting.js';
 
-const [OVER, NEAR, FAR] = [0, 1, 2];
+const OVER = DISTANCES.indexOf('over');
+const NEAR = DISTANCES.indexOf('near');
+const FAR = DISTANCES.indexOf('far');
 const record = (channel: number): NativeRecord => ({ channel, at: 0, data: new ArrayBuffer(4) });
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
