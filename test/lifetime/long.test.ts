@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { seeded } from '../kit/cases.js';
 import { fullTier } from '../kit/tier.js';
-import { runChild } from './child.js';
+import { runMeasured } from './child.js';
 import { drift, MOST_DRIFT } from './drift.js';
 
 const full = fullTier(110, 'all but 160 of 10,000 answers and 8 of 500 pictures, the limit on drift');
@@ -21,8 +21,6 @@ test('the measure of drift: noise is none, a fifth is one', () => {
   }
 });
 
-/** The young generation has its full size from the beginning: V8 doubles it now and then, by 17 MB the last time, which is no growth. */
-const YOUNG = ['--min-semi-space-size=16', '--max-semi-space-size=16'];
 /** Calls at once, at most. */
 const AT_ONCE = 11;
 
@@ -37,7 +35,7 @@ interface Report {
 }
 
 test(`${ANSWERS} answers and ${PICTURES} pictures in one process`, { timeout: 600_000 }, async () => {
-  const { code, signal, stdout, stderr } = await runChild(
+  const { code, signal, stdout, stderr } = await runMeasured(
     `
     import { readFileSync } from 'node:fs';
     const start = performance.now();
@@ -101,7 +99,6 @@ test(`${ANSWERS} answers and ${PICTURES} pictures in one process`, { timeout: 60
     }
     console.log(JSON.stringify({ times, wrong, marks, alone, answers, pictures, seconds: (performance.now() - start) / 1000 }));
     await bagel.dispose();`,
-    ['--expose-gc', ...YOUNG],
     590_000,
   );
   expect({ code, signal, stderr }).toEqual({ code: 0, signal: null, stderr: '' });

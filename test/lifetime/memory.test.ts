@@ -20,7 +20,7 @@ import { afterAll, expect, test } from 'vitest';
 import { readConfig } from '../../lib/models/bagel/config.js';
 import { expectedTensors } from '../../lib/models/bagel/tensors.js';
 import { fullTier } from '../kit/tier.js';
-import { runChild } from './child.js';
+import { runMeasured } from './child.js';
 
 const folder = mkdtempSync(path.join(tmpdir(), 'hyper-bagel-memory-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -103,7 +103,7 @@ test('memory() and the resident size move alike: load, session, picture, dispose
     num_key_value_heads: 8,
     num_hidden_layers: 12,
   });
-  const { code, stdout, stderr } = await runChild(
+  const { code, stdout, stderr } = await runMeasured(
     `
     import { readFileSync } from 'node:fs';
     // what the system says, without the heap that V8 says it has taken
@@ -142,7 +142,6 @@ test('memory() and the resident size move alike: load, session, picture, dispose
       before = now;
     });
     console.log(JSON.stringify({ steps, tokens, left: bagel.memory() }));`,
-    ['--expose-gc'],
     110_000,
   );
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
