@@ -51,11 +51,13 @@ Napi::Value cgroup_limits(const Napi::CallbackInfo& info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   auto* data = new EnvData();
   env.SetInstanceData(data);
+  data->teller = std::make_shared<Teller>(env, ContextObject::arrived);
   // Executors are joined while the environment still stands; promises nobody will settle are dropped.
   env.AddCleanupHook(
       [](EnvData* d) {
         for (ContextObject* c : d->contexts) c->close();
         d->contexts.clear();
+        d->teller->close();
       },
       data);
   auto add = [&](const char* name, Napi::Function f, Napi::FunctionReference& reference) {

@@ -87,6 +87,7 @@ ContextObject::ContextObject(const Napi::CallbackInfo& info) : ObjectWrap(info) 
   options.threads = info[2].ToNumber().Int32Value();
   options.on_device = read_device_options(info[3]);
   throw_unless_ok(info.Env(), Context::create(options, &context_));
+  context_->on_arrival([teller = data_of(info.Env()).teller] { teller->tell(); });
   data_of(info.Env()).contexts.insert(this);
 }
 

@@ -2,6 +2,7 @@
 #include <napi.h>
 
 #include <memory>
+#include <mutex>
 #include <set>
 
 #include "core/status.h"
@@ -10,11 +11,29 @@ namespace hb::node {
 
 class ContextObject;
 
+/// Lets other threads call a function on an environment's JavaScript thread.
+class Teller {
+ public:
+  /// Cleanup hooks added later run while it still works.
+  Teller(Napi::Env env, napi_threadsafe_function_call_js call);
+  /// From any thread; nothing happens once it is closed.
+  void tell();
+  /// Whether the event loop goes on for it though nothing else is to do. On the JavaScript thread.
+  void hold(Napi::Env env, bool held);
+  void close();
+
+ private:
+  std::mutex mutex_;
+  napi_threadsafe_function function_ = nullptr;
+  bool held_ = false;
+};
+
 /// State of one JavaScript environment (the main thread or a worker). No globals: several may live in one process.
 struct EnvData {
   Napi::FunctionReference error_class;  ///< HyperBagelError of the facade
   Napi::FunctionReference tensor, program, activity, weight_file;
   std::set<ContextObject*> contexts;  ///< open ones: closed when the environment ends
+  std::shared_ptr<Teller> teller;     ///< of what the contexts' threads have done
 };
 
 inline EnvData& data_of(Napi::Env env) { return *env.GetInstanceData<EnvData>(); }

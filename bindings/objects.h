@@ -80,8 +80,7 @@ class WeightFileObject : public Napi::ObjectWrap<WeightFileObject> {
   std::shared_ptr<WeightFile> file_;
 };
 
-/// One device and its queue. Calls check and queue; what is far off is waited for on a libuv thread, one at a time per
-/// context.
+/// One device and its queue. Calls check and queue; what is far off the context's own threads tell of.
 class ContextObject : public Napi::ObjectWrap<ContextObject> {
  public:
   static inline const napi_type_tag kTag = tag_of_class(5);
@@ -91,9 +90,10 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   ~ContextObject() override;
   const std::shared_ptr<Context>& context() const { return context_; }
   void close() { context_->close(); }
+  /// On the JavaScript thread, after a context's thread has told that something arrived: settles what was waited for.
+  static void arrived(napi_env env, napi_value, void*, void*);
 
  private:
-  class Waiter;
   class Closer;
   struct Pending {
     uint64_t ticket;
@@ -130,11 +130,10 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   void stop_recording();
   void require_not_recording(Napi::Env env, const char* what) const;
   bool dropped(uint64_t ticket, bool ring) const;
-  void start_waiter(Napi::Env env);
   void settle(Napi::Env env);
 
   std::shared_ptr<Context> context_;
-  bool recording_ = false, waiting_ = false, closing_ = false;
+  bool recording_ = false, closing_ = false;
   std::vector<Call> recorded_;
   RangePtr range_, outside_;  ///< at hand; where a recording was begun
   std::vector<Pending> pending_;

@@ -1,5 +1,4 @@
-// How JavaScript waits for what a context does: it looks out itself for what is near, and has one libuv thread wait for
-// what is far, however many wait.
+// How JavaScript waits for what a context does: it looks out itself for what is near, and is told of what is far.
 #include "objects.h"
 
 namespace hb::node {
@@ -17,27 +16,29 @@ Napi::Value to_buffer(Napi::Env env, const void* data, size_t bytes) {
   return buffer;
 }
 
-/// Blocks on a libuv thread until the next of what is waited for is near. An environment that goes down waits for its
-/// libuv work before it runs cleanup hooks, so a wait is short and starts anew only while JavaScript can run.
-class ContextObject::Waiter : public Napi::AsyncWorker {
- public:
-  Waiter(Napi::Env env, ContextObject* owner, uint64_t ticket, bool ring)
-      : AsyncWorker(env, "hyper-bagel wait"), owner_(owner), context_(owner->context_), ticket_(ticket), ring_(ring) {
-    owner_->Ref();
-  }
-  ~Waiter() override { owner_->Unref(); }
-  void Execute() override { context_->wait(ticket_, ring_); }
-  void OnOK() override {
-    owner_->waiting_ = false;
-    if (can_run_javascript(Env())) owner_->settle(Env());
-  }
+Teller::Teller(Napi::Env env, napi_threadsafe_function_call_js call) {
+  const napi_value name = Napi::String::New(env, "hyper-bagel arrival");
+  if (napi_create_threadsafe_function(env, nullptr, nullptr, name, 0, 1, nullptr, nullptr, nullptr, call, &function_) !=
+      napi_ok)
+    throw Napi::Error::New(env, "no thread-safe function");
+  napi_unref_threadsafe_function(env, function_);
+}
 
- private:
-  ContextObject* owner_;
-  std::shared_ptr<Context> context_;
-  uint64_t ticket_;
-  bool ring_;
-};
+void Teller::tell() {
+  std::lock_guard lock(mutex_);
+  if (function_) napi_call_threadsafe_function(function_, nullptr, napi_tsfn_nonblocking);
+}
+
+void Teller::hold(Napi::Env env, bool held) {
+  if (held == held_ || !function_) return;
+  held_ = held;
+  held ? napi_ref_threadsafe_function(env, function_) : napi_unref_threadsafe_function(env, function_);
+}
+
+void Teller::close() {
+  std::lock_guard lock(mutex_);
+  function_ = nullptr;  // the environment releases it
+}
 
 /// Closes on a libuv thread: the executor may be in the middle of an op.
 class ContextObject::Closer : public Napi::AsyncWorker {
@@ -52,7 +53,7 @@ class ContextObject::Closer : public Napi::AsyncWorker {
   void OnOK() override {
     data_of(Env()).contexts.erase(owner_);
     if (!can_run_javascript(Env())) return;
-    if (!owner_->waiting_) owner_->settle(Env());
+    owner_->settle(Env());
     deferred_.Resolve(Env().Undefined());
   }
 
@@ -105,10 +106,7 @@ Napi::Value ContextObject::LookOut(const Napi::CallbackInfo& info) {
 Napi::Value ContextObject::Approach(const Napi::CallbackInfo& info) {
   pending_.push_back({ticket_of(info[0]), info[1].ToBoolean(), Napi::Promise::Deferred::New(info.Env())});
   Napi::Promise promise = pending_.back().deferred.Promise();
-  if (waiting_)
-    context_->nudge();  // the waiting thread comes back and is told about this one too
-  else
-    start_waiter(info.Env());
+  settle(info.Env());
   return promise;
 }
 
@@ -132,24 +130,33 @@ Napi::Value ContextObject::Outcome(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), context_->take_flags());
 }
 
-void ContextObject::start_waiter(Napi::Env env) {
-  uint64_t ticket = UINT64_MAX;
-  bool ring = false;
-  for (const Pending& p : pending_) {
-    ticket = p.ticket < ticket ? p.ticket : ticket;
-    ring = ring || p.ring;
+void ContextObject::settle(Napi::Env env) {
+  for (bool expected = false; !expected && !pending_.empty();) {
+    std::erase_if(pending_, [&](const Pending& p) {
+      if (context_->distance(p.ticket, p.ring) == Context::Distance::far) return false;
+      p.deferred.Resolve(env.Undefined());
+      return true;
+    });
+    uint64_t ticket = UINT64_MAX;
+    bool ring = false;
+    for (const Pending& p : pending_) {
+      ticket = p.ticket < ticket ? p.ticket : ticket;
+      ring = ring || p.ring;
+    }
+    expected = context_->expect(ticket, ring);
   }
-  waiting_ = true;
-  (new Waiter(env, this, ticket, ring))->Queue();
+  EnvData& data = data_of(env);
+  bool waits = false;
+  for (const ContextObject* c : data.contexts) waits = waits || !c->pending_.empty();
+  data.teller->hold(env, waits);
 }
 
-void ContextObject::settle(Napi::Env env) {
-  std::erase_if(pending_, [&](const Pending& p) {
-    if (context_->distance(p.ticket, p.ring) == Context::Distance::far) return false;
-    p.deferred.Resolve(env.Undefined());
-    return true;
-  });
-  if (!pending_.empty() && !waiting_) start_waiter(env);
+void ContextObject::arrived(napi_env env, napi_value, void*, void*) {
+  if (!env || !can_run_javascript(env)) return;
+  try {
+    for (ContextObject* c : data_of(env).contexts) c->settle(env);
+  } catch (const Napi::Error&) {  // a worker may be terminated at any moment: nobody is left to be told
+  }
 }
 
 /// close(): a promise that resolves once the executor is joined. Idempotent.

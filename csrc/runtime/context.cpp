@@ -7,18 +7,16 @@ namespace hb {
 
 namespace {
 
-constexpr int64_t kLongestWaitNs = 50000000;
-/// Who looks out takes a processor from what computes, if there are no more, and waking a thread takes a tenth of a
-/// short step. Then, while more work than this waits, nobody looks, and records wait too, for so long.
+/// Where this context computes on all processors, waking a thread takes a tenth of a short step. Then, while more work
+/// than this waits, nobody is told of records, or after so long at last.
 constexpr uint64_t kQueueThatLasts = 2;
 constexpr int64_t kTellNs = 2000000;
 /// A thread that has slept takes up to a tenth of a millisecond to come back: longer than a step of a small model. So
-/// the executor looks out for the next job for a while, and who waits for the last of what is queued looks out for its
-/// end: at once when that is near or nobody knows, else so long before it that even a slow thread is back. It does so
-/// for a moment at a time, with other things to do between. Without spare processors it must be brief: what it takes
-/// from the work delays the end as much as a late thread would.
-constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kMomentNs = 20000;
-constexpr int64_t kEarlyNs = 100000, kEarlyOnSpareNs = 400000;
+/// the executor looks out for the next job for a while, and who waits looks out for what is near, or may be, as nobody
+/// knows: a moment at a time, with other things to do between. For what is far it is called so early that even a slow
+/// thread is back in time. Without a spare processor nobody looks out: what that takes from the work delays the end by
+/// more than it gains.
+constexpr int64_t kAwakeNs = 300000, kWatchNs = 1000000, kMomentNs = 20000, kNearNs = 800000, kEarlyNs = 400000;
 constexpr size_t kMostRecords = 65536;  ///< a host that reads nothing must not eat the memory
 
 /// Returns when `seen()` or when the time is over; gives the core to whoever else wants it.
@@ -80,6 +78,7 @@ Status Context::start(const Backend& backend, int threads) {
       std::make_unique<Dispatcher>(backend, threads, ring_.get(), device_ring_.get(), memory_, pinned_, &profiler_);
   if (backend.gpu) flight_ = std::make_unique<Flight>(backend.gpu);
   spare_ = threads < usable_threads();
+  if (spare_) alarm_ = std::make_unique<Alarm>([this] { tell_(); });
   executor_ = std::thread([this] { execute(); });
   return Status::success();
 }
@@ -122,16 +121,14 @@ uint64_t Context::first_dropped() const {
   return first_dropped_;
 }
 
-int64_t Context::early_ns() const { return spare_ ? kEarlyOnSpareNs : kEarlyNs; }
-
 bool Context::worth_a_look(bool ring) const { return newest_ - completed_ <= kQueueThatLasts || (ring && spare_); }
 
 Context::Distance Context::distance_now(uint64_t ticket, bool ring) const {
   if (completed_ >= ticket || (ring && !records_.empty()) || closed_) return Distance::over;
-  if (!worth_a_look(ring)) return Distance::far;
+  if (!spare_ || !worth_a_look(ring)) return Distance::far;
   const int64_t now = now_ns(), ends_at = ends_at_;
   const bool late = now > std::max(ends_at, moved_at_) + kWatchNs;
-  return late || ends_at - now > 2 * early_ns() ? Distance::far : Distance::near;
+  return late || ends_at - now > kNearNs ? Distance::far : Distance::near;
 }
 
 Context::Distance Context::distance(uint64_t ticket, bool ring) const {
@@ -147,22 +144,15 @@ Context::Distance Context::look_out(uint64_t ticket, bool ring) const {
   return distance(ticket, ring);
 }
 
-void Context::wait(uint64_t ticket, bool ring) {
-  std::unique_lock lock(mutex_);
-  awaited_ = ticket, awaits_records_ = ring;
-  const auto far = [&] { return distance_now(ticket, ring) == Distance::far; };
-  int64_t longest = kLongestWaitNs;
-  if (worth_a_look(ring))
-    if (const int64_t early = ends_at_ - early_ns() - now_ns(); early > 0) longest = std::min(longest, early);
-  progress_.wait_for(lock, std::chrono::nanoseconds(longest), [&] { return nudged_ || !far(); });
-  nudged_ = false;
-  awaited_ = UINT64_MAX, awaits_records_ = false;
-}
-
-void Context::nudge() {
+bool Context::expect(uint64_t ticket, bool ring) {
   std::lock_guard lock(mutex_);
-  nudged_ = true;
-  progress_.notify_all();
+  const bool over = distance_now(ticket, ring) == Distance::over;
+  awaited_ = over ? UINT64_MAX : ticket, awaits_records_ = !over && ring;
+  if (alarm_) {
+    const int64_t early = ends_at_ - kEarlyNs;
+    alarm_->set(!over && worth_a_look(ring) && early > now_ns() ? early : 0);
+  }
+  return !over;
 }
 
 bool Context::has_records() const {
@@ -271,9 +261,9 @@ void Context::finish(const std::shared_ptr<const Status>& failure, const Activit
     if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
     tell = completed_ >= awaited_;
     if (awaits_records_ && !records_.empty()) tell = tell || worth_a_look(true) || moved_at_ - told_ >= kTellNs;
-    if (tell) told_ = moved_at_;
+    if (tell) told_ = moved_at_, awaited_ = UINT64_MAX, awaits_records_ = false;
   }
-  if (tell) progress_.notify_all();  // without the lock, which who wakes up wants at once
+  if (tell) tell_();  // without the lock, which who is told wants at once
 }
 
 DeviceCounters Context::device_counters() const {
@@ -292,15 +282,23 @@ void Context::close() {
     wake_.notify_all();
   }
   if (executor_.joinable()) executor_.join();
+  std::unique_ptr<Alarm> alarm;
+  {
+    std::lock_guard lock(mutex_);
+    alarm = std::move(alarm_);  // so that nobody sets it any more
+  }
+  alarm.reset();
   if (flight_) flight_->close();
   if (dispatcher_) dispatcher_->close();
   if (device_ring_) device_ring_->close();
   if (memory_) memory_->close();
   if (pinned_) pinned_->close();
   if (dispatcher_ && dispatcher_->device()) dispatcher_->device()->close();
-  std::lock_guard lock(mutex_);
-  closed_ = true;
-  progress_.notify_all();
+  {
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  tell_();
 }
 
 }  // namespace hb

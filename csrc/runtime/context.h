@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/alarm.h"
 #include "runtime/dispatch.h"
 #include "runtime/flight.h"
 
@@ -62,11 +63,12 @@ class Context {
   Distance distance(uint64_t ticket, bool ring) const;
   /// The same; if it is near, after a moment's look out for it.
   Distance look_out(uint64_t ticket, bool ring) const;
-  /// Blocks while it is far, or until nudge() or close(); but never for long, so that whoever waits can see whether
-  /// anybody still wants to know.
-  void wait(uint64_t ticket, bool ring);
-  /// Makes a waiting thread come back, to be told what else to wait for.
-  void nudge();
+  /// What to call, from a thread of the context, when what is expected has come or may be near, or the context is
+  /// closed. Before any work is queued.
+  void on_arrival(std::function<void()> tell) { tell_ = std::move(tell); }
+  /// Expects the end of the ticket's job, and with `ring` a record, instead of what was expected before: told once.
+  /// False, and nothing is expected, when it is over already.
+  bool expect(uint64_t ticket, bool ring);
   bool has_records() const;
   std::vector<Record> take_records();
   /// First failure of a job without activity since the last call, or of the given activity.
@@ -102,7 +104,6 @@ class Context {
   Context() = default;
   Status start(const Backend& backend, int threads);
   void execute();
-  int64_t early_ns() const;
   bool worth_a_look(bool ring) const;                       ///< with the lock
   Distance distance_now(uint64_t ticket, bool ring) const;  ///< with the lock
   Status perform(Job& job);
@@ -119,18 +120,18 @@ class Context {
   std::thread executor_;
   mutable std::mutex mutex_;
   std::mutex closing_;
-  std::condition_variable wake_, progress_;
+  std::condition_variable wake_;
+  std::function<void()> tell_ = [] {};
+  std::unique_ptr<Alarm> alarm_;  ///< none without spare processors
   std::deque<Job> queue_;
   std::deque<Record> records_;
   uint64_t newest_ = 0, completed_ = 0, peak_queued_ = 0, first_dropped_ = UINT64_MAX;
   std::shared_ptr<const Status> failure_;
   uint32_t flags_ = 0;
-  bool nudged_ = false;
-  bool spare_ = false;  ///< there are processors that this context does not compute on
-  /// What the thread in wait() waits for: nobody is woken for less.
-  uint64_t awaited_ = UINT64_MAX;
+  bool spare_ = false;             ///< there are processors that this context does not compute on
+  uint64_t awaited_ = UINT64_MAX;  ///< what is expected: nobody is woken for less
   bool awaits_records_ = false;
-  int64_t told_ = 0;                 ///< when it was last woken
+  int64_t told_ = 0;                 ///< when that was last told
   int64_t moved_at_ = 0;             ///< when a job was queued or done
   std::atomic<uint64_t> posted_{0};  ///< newest_, for who looks without the lock
   std::atomic<uint64_t> done_{0};    ///< completed_, likewise

@@ -17,8 +17,8 @@ interface Inbox {
 
 /**
  * How JavaScript waits for a context: for the ends of jobs, and for what they emit. What is near it looks out for itself, with a turn
- * of the event loop between looks, as a thread that sleeps would hear of it a tenth of a millisecond late; for what is far a thread
- * of libuv waits.
+ * of the event loop between looks, as a thread that sleeps would hear of it a tenth of a millisecond late; of what is far the
+ * context's own threads tell.
  */
 export class Waiting {
   readonly #native: NativeContext;
@@ -63,19 +63,24 @@ export class Waiting {
 
   /** Until a job is done, or with an inbox until that or the context's ring has something. */
   async #approach(ticket: number, inbox?: Inbox): Promise<void> {
+    let [turned, patient] = [false, false];
     for (;;) {
-      const start = performance.now();
-      // also where there is nothing to wait for: whoever asks again and again leaves the event loop its turns
-      await new Promise<void>((resolve) => nextTurn(resolve));
-      if (inbox && inbox.records.length > 0) return;
-      const now = performance.now();
-      if (now - start > IDLE_TURN_MS) this.#busyAt = now;
-      const patient = now - this.#busyAt > QUIET_MS;
+      if (inbox && inbox.records.length > 0 && turned) return;
       const distance = DISTANCES[this.#native.lookOut(ticket, inbox !== undefined, patient)];
-      if (distance === 'over') return;
-      if (distance === 'near') continue;
-      const approached = this.#native.approach(ticket, inbox !== undefined);
-      await (inbox ? soonerOf(approached, inbox.told) : approached);
+      if (distance === 'over' && turned) return;
+      if (distance === 'far') {
+        const approached = this.#native.approach(ticket, inbox !== undefined);
+        await (inbox ? soonerOf(approached, inbox.told) : approached);
+        patient = false;
+      } else {
+        // also where there is nothing to wait for: whoever asks again and again leaves the event loop its turns
+        const start = performance.now();
+        await new Promise<void>((resolve) => nextTurn(resolve));
+        const now = performance.now();
+        if (now - start > IDLE_TURN_MS) this.#busyAt = now;
+        patient = now - this.#busyAt > QUIET_MS;
+      }
+      turned = true;
     }
   }
 }
