@@ -98,7 +98,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   struct Pending {
     uint64_t ticket;
     bool ring;
-    Napi::Promise::Deferred deferred;
+    napi_deferred deferred;
   };
 
   Napi::Value Describe(const Napi::CallbackInfo& info);

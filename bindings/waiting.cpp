@@ -104,10 +104,12 @@ Napi::Value ContextObject::LookOut(const Napi::CallbackInfo& info) {
 
 /// approach(ticket, records): a promise that resolves once that is no longer far.
 Napi::Value ContextObject::Approach(const Napi::CallbackInfo& info) {
-  pending_.push_back({ticket_of(info[0]), info[1].ToBoolean(), Napi::Promise::Deferred::New(info.Env())});
-  Napi::Promise promise = pending_.back().deferred.Promise();
+  napi_deferred deferred;
+  napi_value promise;
+  if (napi_create_promise(info.Env(), &deferred, &promise) != napi_ok) throw Napi::Error::New(info.Env());
+  pending_.push_back({ticket_of(info[0]), info[1].ToBoolean(), deferred});
   settle(info.Env());
-  return promise;
+  return {info.Env(), promise};
 }
 
 /// receive(): what the ring holds, as {channel, at, data}.
@@ -130,11 +132,12 @@ Napi::Value ContextObject::Outcome(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), context_->take_flags());
 }
 
+/// An environment may go down at any moment: then nobody is left to be told, and what Node-API answers does not matter.
 void ContextObject::settle(Napi::Env env) {
   for (bool expected = false; !expected && !pending_.empty();) {
     std::erase_if(pending_, [&](const Pending& p) {
       if (context_->distance(p.ticket, p.ring) == Context::Distance::far) return false;
-      p.deferred.Resolve(env.Undefined());
+      napi_resolve_deferred(env, p.deferred, env.Undefined());
       return true;
     });
     uint64_t ticket = UINT64_MAX;
@@ -152,11 +155,8 @@ void ContextObject::settle(Napi::Env env) {
 }
 
 void ContextObject::arrived(napi_env env, napi_value, void*, void*) {
-  if (!env || !can_run_javascript(env)) return;
-  try {
-    for (ContextObject* c : data_of(env).contexts) c->settle(env);
-  } catch (const Napi::Error&) {  // a worker may be terminated at any moment: nobody is left to be told
-  }
+  if (!env) return;
+  for (ContextObject* c : data_of(env).contexts) c->settle(env);
 }
 
 /// close(): a promise that resolves once the executor is joined. Idempotent.

@@ -32,8 +32,8 @@ export class Waiting {
   }
 
   /** Resolves once the job with this ticket is done. @throws HyperBagelError DISPOSED */
-  async until(ticket: number): Promise<void> {
-    await this.#approach(ticket);
+  until(ticket: number): Promise<void> {
+    return this.#approach(ticket);
   }
 
   openChannel(): number {
