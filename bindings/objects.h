@@ -131,6 +131,7 @@ class ContextObject : public Napi::ObjectWrap<ContextObject> {
   void require_not_recording(Napi::Env env, const char* what) const;
   bool dropped(uint64_t ticket, bool ring) const;
   void settle(Napi::Env env);
+  static void hold_while_waited(Napi::Env env);
 
   std::shared_ptr<Context> context_;
   bool recording_ = false, closing_ = false;

@@ -148,6 +148,11 @@ void ContextObject::settle(Napi::Env env) {
     }
     expected = context_->expect(ticket, ring);
   }
+  hold_while_waited(env);
+}
+
+/// The event loop goes on while somebody waits.
+void ContextObject::hold_while_waited(Napi::Env env) {
   EnvData& data = data_of(env);
   bool waits = false;
   for (const ContextObject* c : data.contexts) waits = waits || !c->pending_.empty();
@@ -157,6 +162,7 @@ void ContextObject::settle(Napi::Env env) {
 void ContextObject::arrived(napi_env env, napi_value, void*, void*) {
   if (!env) return;
   for (ContextObject* c : data_of(env).contexts) c->settle(env);
+  hold_while_waited(env);  // the collector may have taken a context that still waited
 }
 
 /// close(): a promise that resolves once the executor is joined. Idempotent.

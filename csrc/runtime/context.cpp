@@ -150,7 +150,8 @@ bool Context::expect(uint64_t ticket, bool ring) {
   awaited_ = over ? UINT64_MAX : ticket, awaits_records_ = !over && ring;
   if (alarm_) {
     const int64_t early = ends_at_ - kEarlyNs;
-    alarm_->set(!over && worth_a_look(ring) && early > now_ns() ? early : 0);
+    const bool wanted = !over && ticket != UINT64_MAX && worth_a_look(ring);
+    alarm_->set(wanted && early > now_ns() ? early : 0);
   }
   return !over;
 }
@@ -260,7 +261,10 @@ void Context::finish(const std::shared_ptr<const Status>& failure, const Activit
     moved_at_ = now_ns();
     if (failure && stop_ && first_dropped_ == UINT64_MAX) first_dropped_ = completed_;
     tell = completed_ >= awaited_;
-    if (awaits_records_ && !records_.empty()) tell = tell || worth_a_look(true) || moved_at_ - told_ >= kTellNs;
+    if (awaits_records_ && !records_.empty() && !tell) {
+      const int64_t next = queue_.empty() || !queue_.front().time ? 0 : queue_.front().time->load();  // 0: not known
+      tell = worth_a_look(true) || moved_at_ - told_ >= kTellNs || next == 0 || next > kTellNs;
+    }
     if (tell) told_ = moved_at_, awaited_ = UINT64_MAX, awaits_records_ = false;
   }
   if (tell) tell_();  // without the lock, which who is told wants at once

@@ -63,24 +63,22 @@ export class Waiting {
 
   /** Until a job is done, or with an inbox until that or the context's ring has something. */
   async #approach(ticket: number, inbox?: Inbox): Promise<void> {
-    let [turned, patient] = [false, false];
-    for (;;) {
-      if (inbox && inbox.records.length > 0 && turned) return;
-      const distance = DISTANCES[this.#native.lookOut(ticket, inbox !== undefined, patient)];
-      if (distance === 'over' && turned) return;
+    for (let patient = false; ; ) {
+      const found = inbox !== undefined && inbox.records.length > 0;
+      const distance = found ? 'over' : DISTANCES[this.#native.lookOut(ticket, inbox !== undefined, patient)];
       if (distance === 'far') {
         const approached = this.#native.approach(ticket, inbox !== undefined);
         await (inbox ? soonerOf(approached, inbox.told) : approached);
         patient = false;
-      } else {
-        // also where there is nothing to wait for: whoever asks again and again leaves the event loop its turns
-        const start = performance.now();
-        await new Promise<void>((resolve) => nextTurn(resolve));
-        const now = performance.now();
-        if (now - start > IDLE_TURN_MS) this.#busyAt = now;
-        patient = now - this.#busyAt > QUIET_MS;
+        continue;
       }
-      turned = true;
+      // also where there is nothing to wait for, or no more: whoever asks again and again leaves the event loop its turns
+      const start = performance.now();
+      await new Promise<void>((resolve) => nextTurn(resolve));
+      if (distance === 'over' || (inbox && inbox.records.length > 0)) return;
+      const now = performance.now();
+      if (now - start > IDLE_TURN_MS) this.#busyAt = now;
+      patient = now - this.#busyAt > QUIET_MS;
     }
   }
 }

@@ -69,7 +69,7 @@ describe('waiting', () => {
     await waits;
   });
 
-  test('leaves what is far to a thread, and looks out from when it is near', async () => {
+  test('is told of what is far, and looks out from when it is near', async () => {
     const { state, waiting } = schedule();
     const waits = waiting.until(1);
     for (let i = 0; i < 20; i++) await turn();
@@ -93,6 +93,28 @@ describe('waiting', () => {
       for (; !over; turns++) await turn();
     })();
     for (let i = 0; i < 50; i++) await waiting.until(1);
+    over = true;
+    await timer;
+    expect(turns).toBeGreaterThan(40);
+  });
+
+  test('leaves the event loop its turns where what was far is over at once', async () => {
+    const native: Partial<NativeContext> = {
+      approach() {
+        native.lookOut = () => OVER;
+        return Promise.resolve();
+      },
+    };
+    const waiting = new Waiting(native as NativeContext);
+    let turns = 0;
+    let over = false;
+    const timer = (async () => {
+      for (; !over; turns++) await turn();
+    })();
+    for (let i = 0; i < 50; i++) {
+      native.lookOut = () => FAR;
+      await waiting.until(1);
+    }
     over = true;
     await timer;
     expect(turns).toBeGreaterThan(40);
