@@ -54,6 +54,7 @@ class ContextObject::Closer : public Napi::AsyncWorker {
     data_of(Env()).contexts.erase(owner_);
     if (!can_run_javascript(Env())) return;
     owner_->settle(Env());
+    hold_while_waited(Env());
     deferred_.Resolve(Env().Undefined());
   }
 
@@ -109,6 +110,7 @@ Napi::Value ContextObject::Approach(const Napi::CallbackInfo& info) {
   if (napi_create_promise(info.Env(), &deferred, &promise) != napi_ok) throw Napi::Error::New(info.Env());
   pending_.push_back({ticket_of(info[0]), info[1].ToBoolean(), deferred});
   settle(info.Env());
+  hold_while_waited(info.Env());
   return {info.Env(), promise};
 }
 
@@ -148,10 +150,9 @@ void ContextObject::settle(Napi::Env env) {
     }
     expected = context_->expect(ticket, ring);
   }
-  hold_while_waited(env);
 }
 
-/// The event loop goes on while somebody waits.
+/// The event loop goes on while a context is waited for that the collector has not taken.
 void ContextObject::hold_while_waited(Napi::Env env) {
   EnvData& data = data_of(env);
   bool waits = false;
@@ -162,7 +163,7 @@ void ContextObject::hold_while_waited(Napi::Env env) {
 void ContextObject::arrived(napi_env env, napi_value, void*, void*) {
   if (!env) return;
   for (ContextObject* c : data_of(env).contexts) c->settle(env);
-  hold_while_waited(env);  // the collector may have taken a context that still waited
+  hold_while_waited(env);
 }
 
 /// close(): a promise that resolves once the executor is joined. Idempotent.

@@ -211,7 +211,7 @@ describe('a process', () => {
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const { grown, threads } = JSON.parse(stdout) as { grown: number; threads: number };
-    expect(grown).toBeLessThan(16e6); // a round holds 2.4 MB, all of them 58; lists of what there was grow to 6
+    expect(grown).toBeLessThan(16e6); // a round holds 2.4 MB, all of them 58
     expect(threads).toBeLessThanOrEqual(0);
   });
 
