@@ -33,14 +33,10 @@ static inline int64_t own_end(const AttentionRows& a, int row) {
   return first;
 }
 
-/// Slots of a row's second range that it sees, in order.
+/// Slots of a row's second range that its bits pick, in order.
 template <class F>
-static inline void each_own(const AttentionRows& a, int row, F&& visit) {
+static inline void each_ancestor(const AttentionRows& a, int row, F&& visit) {
   const int64_t first = a.own[2 * row], last = a.own[2 * row + 1];
-  if (!a.ancestors) {
-    for (int64_t j = first; j < last; ++j) visit(j);
-    return;
-  }
   const int64_t most = last - first < 128 ? last - first : 128;
   for (int64_t start = 0; start < most; start += 32) {
     uint32_t bits = a.ancestors[4 * row + (start >> 5)];

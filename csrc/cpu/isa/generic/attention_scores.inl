@@ -1,5 +1,6 @@
-// First product of attention: scaled scores of rows with tiles of 64 keys, and the largest of each row. A score is one chain over the
-// head dim, of its pairs where bf16 is multiplied in pairs.
+// First product of attention: scores of rows with tiles of 64 keys, and the largest of each row. A score is one chain over the head
+// dim, of its pairs where bf16 is multiplied in pairs. It is scaled for weights that are powers of 2: queries are, or where the chain
+// needs them as they were, its result.
 
 /// A tile of keys as a block of rows takes it.
 template <class T>
@@ -19,18 +20,14 @@ static inline void fetch_64(const T* p) {
   for (int c = 0; c < 64; c += static_cast<int>(64 / sizeof(T))) __builtin_prefetch(p + c, 0, 3);
 }
 
-/// Scales, writes and compares the scores of R rows with 16 C keys.
+/// Writes and compares the scores of R rows with 16 C keys.
 template <class T, int R, int C>
-static inline void keep_scores(const AttentionRows& a, int first, const AttentionTile<T>& t, V (&acc)[R][C]) {
-  const V scale = set1(a.scale);
+static inline void keep_scores(const AttentionRows& a, int first, const AttentionTile<T>& t, const V (&acc)[R][C]) {
   float* const scores = a.scores + first * a.score_stride + t.slot;
   HB_UNROLL
   for (int r = 0; r < R; ++r) {
     HB_UNROLL
-    for (int c = 0; c < C; ++c) {
-      acc[r][c] = mul(acc[r][c], scale);
-      store(scores + r * a.score_stride + c * 16, acc[r][c]);
-    }
+    for (int c = 0; c < C; ++c) store(scores + r * a.score_stride + c * 16, acc[r][c]);
     if (!t.most) continue;
     float* const most = t.most + (first + r) * W;
     V largest = load(most);
@@ -71,9 +68,28 @@ static void attend_scores_dot(const AttentionRows& a, int first, const Attention
       for (int c = 0; c < C; ++c) acc[r][c] = dot_pairs(acc[r][c], x, key[c]);
     }
   }
+  const V scale = set1(a.scale * kLog2E);
+  HB_UNROLL
+  for (int r = 0; r < R; ++r)
+    HB_UNROLL
+    for (int c = 0; c < C; ++c) acc[r][c] = mul(acc[r][c], scale);
   keep_scores(a, first, t, acc);
 }
 #endif
+
+/// Makes the scores of queries those that weights are powers of.
+template <class T>
+static void scale_queries(const AttentionRows& a) {
+#ifdef HB_DOT_PAIRS
+  if constexpr (sizeof(T) == 2) return;  // the pairs are multiplied as they are
+#endif
+  const V scale = set1(a.scale * kLog2E);
+  const int64_t n = a.rows * a.d;
+  for (int64_t i = 0; i < n; i += W) {
+    const int m = n - i < W ? static_cast<int>(n - i) : W;
+    store_part(a.q + i, mul(load_part(a.q + i, m), scale), m);
+  }
+}
 
 /// Scores of R rows from `first` on with the first 16 C keys of one tile.
 template <class T, int R, int C>
@@ -133,22 +149,23 @@ static inline float attend_max(const AttentionRows& a, int row, const float* mos
   const float* s = a.scores + row * a.score_stride;
   float max = range_max(s, from, a.visible[row], reduce_max(load(most + row * W)));
   if (!a.ancestors) return range_max(s, a.own[2 * row], a.own[2 * row + 1], max);
-  each_own(a, row, [&](int64_t j) { max = s[j] > max ? s[j] : max; });
+  each_ancestor(a, row, [&](int64_t j) { max = s[j] > max ? s[j] : max; });
   return max;
 }
 
-/// Scores of slots [first, last) of one row become e^(s - max).
+/// Scores of slots [first, last) of one row become 2^(s - max).
 static inline void attend_exp(float* s, int64_t first, int64_t last, float max) {
   const V most = set1(max);
   int64_t j = first;
-  for (; j + W <= last; j += W) store(s + j, vexp_weight(sub(load(s + j), most)));
+  for (; j + W <= last; j += W) store(s + j, vexp2_weight(sub(load(s + j), most)));
   const int n = static_cast<int>(last - j);
-  if (n > 0) store_n(s + j, vexp_weight(sub(load_n(s + j, n), most)), n);
+  if (n > 0) store_n(s + j, vexp2_weight(sub(load_n(s + j, n), most)), n);
 }
 
 /// What the rows weigh the values of the slots they see with, in place of their scores.
 template <class T>
 static void attend_weights(const AttentionRows& a, const AttentionBlock* blocks, int count) {
+  scale_queries<T>(a);
   float most[kAttentionRows * W];
   for (int r = 0; r < a.rows; ++r) store(most + r * W, set1(-__builtin_inff()));
   int64_t tiles = 0;

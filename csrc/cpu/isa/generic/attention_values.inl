@@ -72,72 +72,34 @@ static void attend_span(const AttentionRows& a, const AttentionPass& p, int64_t 
     p.weights ? add_slots<T, R, C, false, true>(a, p, from, to) : add_slots<T, R, C, false, false>(a, p, from, to);
 }
 
-/// What a row sees beyond the slots that its block has in common, run by run.
+/// What a row sees of the tree that it belongs to: few slots, here and there.
+template <class T, int C>
+static void attend_tree(const AttentionRows& a, const AttentionPass& p) {
+  float* const out = a.out + p.row * a.d + p.column;
+  const float* const scores = a.scores + p.row * a.score_stride;
+  auto live = [&](int c) { return c + 1 < C ? W : p.last; };
+  V acc[C], weight = zero();
+  for (int c = 0; c < C; ++c) acc[c] = load_part(out + c * 16, live(c));
+  if (p.weights) weight = load(p.weights);
+  each_ancestor(a, p.row, [&](int64_t j) {
+    const T* v = static_cast<const T*>(a.v[j / 64]) + (j & 63) * a.v_stride + p.column;
+    const V x = set1(scores[j]);
+    weight = add(weight, x);
+    for (int c = 0; c < C; ++c) acc[c] = mac(x, load_part(v + c * 16, live(c)), acc[c]);
+  });
+  for (int c = 0; c < C; ++c) store_part(out + c * 16, acc[c], live(c));
+  if (p.weights) store(p.weights, weight);
+}
+
+/// What a row sees beyond the slots that its block has in common.
 template <class T, int C>
 static void attend_rest(const AttentionRows& a, const AttentionPass& p, int64_t common) {
-  int64_t from = common, to = a.visible[p.row];
-  auto flush = [&] {
-    if (from < to) attend_span<T, 1, C>(a, p, from, to);
-  };
-  flush();
-  from = to;
-  each_own(a, p.row, [&](int64_t j) {
-    if (j != to) {
-      flush();
-      from = j;
-    }
-    to = j + 1;
-  });
-  flush();
-}
-
-/// What the rows of a block see of the one tree that they belong to: slot by slot, each row the slots that its bits pick.
-template <class T, int C, int R = kAttentionBlock>
-static void attend_tree(const AttentionRows& a, const AttentionPass& p, int rows) {
-  if constexpr (R > 1)
-    if (rows < R) return attend_tree<T, C, R - 1>(a, p, rows);
-  const int64_t between = a.score_stride, width = a.d, first = a.own[2 * p.row];
-  float* const out = a.out + p.row * width + p.column;
-  uint32_t seen[R][4], any[4] = {};
-  V acc[R][C], weight[R];
-  for (int r = 0; r < R; ++r) {
-    const int64_t slots = a.own[2 * (p.row + r) + 1] - first;
-    for (int w = 0; w < 4; ++w) {
-      const int64_t n = slots - 32 * w;
-      seen[r][w] = n <= 0 ? 0 : a.ancestors[4 * (p.row + r) + w] & (n < 32 ? (1u << n) - 1u : ~0u);
-      any[w] |= seen[r][w];
-    }
-    for (int c = 0; c < C; ++c) acc[r][c] = load_part(out + r * width + c * 16, c + 1 < C ? W : p.last);
-    weight[r] = p.weights ? load(p.weights + r * W) : zero();
-  }
-  for (int w = 0; w < 4; ++w)
-    for (uint32_t bits = any[w]; bits; bits &= bits - 1) {
-      const int bit = __builtin_ctz(bits);
-      const int64_t j = first + 32 * w + bit;
-      const T* v = static_cast<const T*>(a.v[j / 64]) + (j & 63) * a.v_stride + p.column;
-      V value[C];
-      for (int c = 0; c < C; ++c) value[c] = load_part(v + c * 16, c + 1 < C ? W : p.last);
-      HB_UNROLL
-      for (int r = 0; r < R; ++r) {
-        if (!(seen[r][w] >> bit & 1)) continue;
-        const V x = set1(a.scores[(p.row + r) * between + j]);
-        weight[r] = add(weight[r], x);
-        HB_UNROLL
-        for (int c = 0; c < C; ++c) acc[r][c] = mac(x, value[c], acc[r][c]);
-      }
-    }
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) store_part(out + r * width + c * 16, acc[r][c], c + 1 < C ? W : p.last);
-    if (p.weights) store(p.weights + r * W, weight[r]);
-  }
-}
-
-/// Are all rows of the block nodes of one tree, which begins where the slots end that they have in common?
-static inline bool shares_tree(const AttentionRows& a, const AttentionBlock& b) {
-  if (!a.ancestors) return false;
-  for (int r = b.first; r < b.first + b.rows; ++r)
-    if (a.visible[r] != b.common || a.own[2 * r] != a.own[2 * b.first]) return false;
-  return true;
+  const int64_t* const own = a.own + 2 * p.row;
+  if (common < a.visible[p.row]) attend_span<T, 1, C>(a, p, common, a.visible[p.row]);
+  if (a.ancestors)
+    attend_tree<T, C>(a, p);
+  else if (own[0] < own[1])
+    attend_span<T, 1, C>(a, p, own[0], own[1]);
 }
 
 template <class T, int C, int R = kAttentionBlock>
@@ -182,11 +144,6 @@ static void attend_columns(const AttentionRows& a, const AttentionBlock* blocks,
   each_span(0, count, 0, most, [&](int b) { return blocks[b].common; });
   for (int b = 0; b < count;) {
     const AttentionBlock& block = blocks[b];
-    if (shares_tree(a, block)) {
-      attend_tree<T, C>(a, pass(block.first), block.rows);
-      ++b;
-      continue;
-    }
     if (!shares_own(a, block)) {
       for (int r = block.first; r < block.first + block.rows; ++r) attend_rest<T, C>(a, pass(r), block.common);
       ++b;

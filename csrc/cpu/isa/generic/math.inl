@@ -63,12 +63,14 @@ static inline float reduce_max(V v) {
   return m;
 }
 
+static constexpr float kLog2E = 1.44269504088896341f;
+
 /// e^x with about 2 ulp; NaN stays NaN (min and max return their second operand then); 0 below -87.33, largest finite result above 88.37. Cody-Waite reduction, degree-5 polynomial on
 /// [-ln 2 / 2, ln 2 / 2] (coefficients of the Cephes library's expf).
 static inline V vexp(V x) {
   const V low = set1(-87.336544f);
   const V clamped = vmin(set1(88.376259f), vmax(low, x));
-  const VI n = to_int(mul(clamped, set1(1.44269504088896341f)));
+  const VI n = to_int(mul(clamped, set1(kLog2E)));
   const V nf = to_float(n);
   V r = mac(nf, set1(-0.693359375f), clamped);
   r = mac(nf, set1(2.12194440e-4f), r);
@@ -83,20 +85,20 @@ static inline V vexp(V x) {
   return select_lt(x, low, zero(), scaled);
 }
 
-/// Weights of a softmax: e^x of what is not above 0, within 3 ulp and |x| 2^-25 of it, so that no error is seen beside the largest
-/// weight; exactly 1 of 0, 0 below -87.33, NaN of NaN. 2^n times 2^f, |f| <= 1/2, with n + 127 taken from the low bits of a sum with
-/// 1.5 * 2^23; coefficients from a minimax fit of the relative error (9e-8), the constant one held at 1.
-static inline V vexp_weight(V x) {
-  const V shift = set1(12582912.0f + 127.0f), log2_e = set1(1.44269504088896341f);
-  const V shifted = mac(x, log2_e, shift);
-  const V f = mac(x, log2_e, sub(shift, shifted));
+/// Weights of a softmax: 2^x of what is not above 0, within 3 ulp; exactly 1 of 0, 0 below -126, NaN of NaN. 2^n times 2^f, |f| <= 1/2,
+/// with n + 127 taken from the low bits of a sum with 1.5 * 2^23; coefficients from a minimax fit of the relative error (9e-8), the
+/// constant one held at 1. In base 2, since whoever scales the scores can scale them by kLog2E more for nothing.
+static inline V vexp2_weight(V x) {
+  const V shift = set1(12582912.0f + 127.0f);
+  const V shifted = add(x, shift);
+  const V f = sub(x, sub(shifted, shift));
   V p = set1(1.326472731e-3f);
   p = mac(p, f, set1(9.671512991e-3f));
   p = mac(p, f, set1(5.550733581e-2f));
   p = mac(p, f, set1(2.402224243e-1f));
   p = mac(p, f, set1(6.931470037e-1f));
   p = mac(p, f, set1(1.0f));
-  return select_lt(x, set1(-87.336544f), zero(), mul(p, as_float(shl<23>(as_int(shifted)))));
+  return select_lt(x, set1(-126.0f), zero(), mul(p, as_float(shl<23>(as_int(shifted)))));
 }
 
 /// 1 / (1 + e^-x)

@@ -2,10 +2,11 @@
 
 /// s becomes e^(scale * s - max); returns 1 / sum. Sums in 16 lanes, lanes in a fixed tree: the bits depend on these n scores.
 static float softmax_row(float* s, int64_t n, float scale) {
+  const float in_base_2 = scale * kLog2E;
   V max = set1(-__builtin_inff());
   for (int64_t i = 0; i < n; i += W) {
     const int m = n - i < W ? static_cast<int>(n - i) : W;
-    const V v = mul(load_part(s + i, m), set1(scale));
+    const V v = mul(load_part(s + i, m), set1(in_base_2));
     store_part(s + i, v, m);
     if (m == W) {
       max = vmax(v, max);
@@ -20,7 +21,7 @@ static float softmax_row(float* s, int64_t n, float scale) {
   V sum = zero();
   for (int64_t i = 0; i < n; i += W) {
     const int m = n - i < W ? static_cast<int>(n - i) : W;
-    const V e = vexp_weight(sub(load_part(s + i, m), top));
+    const V e = vexp2_weight(sub(load_part(s + i, m), top));
     store_part(s + i, e, m);
     sum = add(sum, m == W ? e : first_lanes(e, m));
   }
