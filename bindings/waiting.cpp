@@ -103,12 +103,15 @@ Napi::Value ContextObject::LookOut(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<int>(distance));
 }
 
-/// approach(ticket, records): a promise that resolves once that is no longer far.
+/// approach(ticket, records): a promise that resolves once that is no longer far; undefined if it is not.
 Napi::Value ContextObject::Approach(const Napi::CallbackInfo& info) {
+  const uint64_t ticket = ticket_of(info[0]);
+  const bool ring = info[1].ToBoolean();
+  if (context_->distance(ticket, ring) != Context::Distance::far) return info.Env().Undefined();
   napi_deferred deferred;
   napi_value promise;
   if (napi_create_promise(info.Env(), &deferred, &promise) != napi_ok) throw Napi::Error::New(info.Env());
-  pending_.push_back({ticket_of(info[0]), info[1].ToBoolean(), deferred});
+  pending_.push_back({ticket, ring, deferred});
   settle(info.Env());
   hold_while_waited(info.Env());
   return {info.Env(), promise};

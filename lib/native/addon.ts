@@ -235,7 +235,7 @@ export interface NativeContext {
    */
   lookOut(ticket: number, records: boolean, patient: boolean): number;
   /** Resolves when that is no longer far. */
-  approach(ticket: number, records: boolean): Promise<void>;
+  approach(ticket: number, records: boolean): Promise<void> | undefined;
   receive(): NativeRecord[];
   /** Flags since the last call; throws the first failure of the activity, or without one of jobs that had none. */
   outcome(activity: NativeActivity | null): number;

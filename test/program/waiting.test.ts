@@ -84,40 +84,63 @@ describe('waiting', () => {
     expect(state.approached).toHaveLength(1);
   });
 
+  /** Turns of the event loop while `wait` is called one time after another, until `enough` of them. */
+  async function turnsOf(wait: () => Promise<void>, enough: (calls: number) => boolean): Promise<number> {
+    let turns = 0;
+    let over = false;
+    const counting = (async () => {
+      for (; !over; turns++) await turn();
+    })();
+    for (let calls = 0; !enough(calls); calls++) await wait();
+    over = true;
+    await counting;
+    return turns;
+  }
+
   test('leaves the event loop its turns where there is nothing to wait for', async () => {
     const { state, waiting } = schedule();
     state.done = 1;
-    let turns = 0;
-    let over = false;
-    const timer = (async () => {
-      for (; !over; turns++) await turn();
-    })();
-    for (let i = 0; i < 50; i++) await waiting.until(1);
-    over = true;
-    await timer;
-    expect(turns).toBeGreaterThan(40);
+    expect(
+      await turnsOf(
+        () => waiting.until(1),
+        (calls) => calls === 50,
+      ),
+    ).toBeGreaterThan(40);
   });
 
-  test('leaves the event loop its turns where what was far is over at once', async () => {
+  /** What is far, and over once `approach` was called. */
+  function farAndOver(approach: () => Promise<void> | undefined): () => Promise<void> {
     const native: Partial<NativeContext> = {
       approach() {
         native.lookOut = () => OVER;
-        return Promise.resolve();
+        return approach();
       },
     };
     const waiting = new Waiting(native as NativeContext);
-    let turns = 0;
-    let over = false;
-    const timer = (async () => {
-      for (; !over; turns++) await turn();
-    })();
-    for (let i = 0; i < 50; i++) {
+    return () => {
       native.lookOut = () => FAR;
-      await waiting.until(1);
-    }
-    over = true;
-    await timer;
-    expect(turns).toBeGreaterThan(40);
+      return waiting.until(1);
+    };
+  }
+
+  test('leaves the event loop its turns where what was far is over at once', async () => {
+    const wait = farAndOver(() => undefined);
+    expect(await turnsOf(wait, (calls) => calls === 50)).toBeGreaterThan(40);
+  });
+
+  test('takes no turn where it was told, but one every 10 ms', async () => {
+    const wait = farAndOver(() => Promise.resolve());
+    await wait();
+    const begin = performance.now();
+    let calls = 0;
+    const turns = await turnsOf(wait, (count) => {
+      calls = count;
+      return performance.now() - begin > 100;
+    });
+    const took = performance.now() - begin;
+    expect(turns).toBeGreaterThanOrEqual(3);
+    expect(turns).toBeLessThan(5 + took / 10);
+    expect(calls).toBeGreaterThan(turns);
   });
 
   test('tells a channel of what another found for it, though its job is far', async () => {
