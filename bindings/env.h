@@ -20,6 +20,7 @@ class Teller {
   void tell();
   /// Whether the event loop goes on for it though nothing else is to do. On the JavaScript thread.
   void hold(Napi::Env env, bool held);
+  /// Lets go of the function, while the environment still has it.
   void close();
 
  private:

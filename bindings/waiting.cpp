@@ -37,7 +37,9 @@ void Teller::hold(Napi::Env env, bool held) {
 
 void Teller::close() {
   std::lock_guard lock(mutex_);
-  function_ = nullptr;  // the environment releases it
+  // some releases of Node keep it until every thread has let go of it, others until the environment is down
+  if (function_) napi_release_threadsafe_function(function_, napi_tsfn_release);
+  function_ = nullptr;
 }
 
 /// Closes on a libuv thread: the executor may be in the middle of an op.

@@ -123,7 +123,7 @@ export const CONTEXT: Table<Device> = {
         .every((n) => n >= 0),
   ),
   dispose: row('ok ok ok ok ok ok', ({ cx }) => cx.dispose()),
-  'Symbol(nodejs.asyncDispose)': row('ok ok ok ok ok ok', ({ cx }) => cx[Symbol.asyncDispose]()),
+  [String(Symbol.asyncDispose)]: row('ok ok ok ok ok ok', ({ cx }) => cx[Symbol.asyncDispose]()),
 };
 
 export const TENSOR: Table<Device> = {
@@ -162,7 +162,7 @@ export const TENSOR: Table<Device> = {
     ({ x }) => x.dispose(),
     (_, { x }) => x.disposed,
   ),
-  'Symbol(nodejs.dispose)': row(
+  [String(Symbol.dispose)]: row(
     'ok ok ok ok ok ok',
     ({ x }) => x[Symbol.dispose](),
     (_, { x }) => x.disposed,
@@ -184,7 +184,7 @@ export const PROGRAM: Table<Device> = {
     (value) => value === 1,
   ),
   dispose: row('ok ok ok ok ok ok', ({ program }) => program.dispose()),
-  'Symbol(nodejs.dispose)': row('ok ok ok ok ok ok', ({ program }) => program[Symbol.dispose]()),
+  [String(Symbol.dispose)]: row('ok ok ok ok ok ok', ({ program }) => program[Symbol.dispose]()),
 };
 
 export const ACTIVITY: Table<Device> = {
