@@ -1,6 +1,7 @@
 #pragma once
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -52,9 +53,10 @@ class Call {
   }
 
   /// Bytes, and the flops of the rows that are live now (weights move however many there are). Reads the count of rows,
-  /// so only where the host can.
+  /// so only where the host can. Executor only.
   Cost live_cost() const {
-    Cost cost = contract->cost(args());
+    if (!cost_) cost_ = contract->cost(args());
+    const Cost& cost = *cost_;
     if (!rows_ || !counted_ || !view_of(args(), *rows_)) return cost;
     const int64_t n = view_of(args(), *counted_).dims[0];
     if (n <= 0) return cost;
@@ -72,6 +74,7 @@ class Call {
  private:
   std::vector<uint64_t> args_;
   const Operand *rows_ = nullptr, *counted_ = nullptr;  ///< of the live dim
+  mutable std::optional<Cost> cost_;                    ///< of all rows, from the first run on
 };
 
 }  // namespace hb

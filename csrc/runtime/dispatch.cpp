@@ -160,7 +160,7 @@ class DeviceTimes {
     for (size_t i = 0; i < events_.size(); ++i) {
       events_[i].start = start + duration - fences_.back().since(fences_[i]);
       events_[i].end = start + duration - fences_.back().since(fences_[i + 1]);
-      profiler.add(events_[i]);
+      profiler.add(std::move(events_[i]));
     }
     return {start, start + duration};
   }

@@ -53,7 +53,7 @@ class Profiler {
     on_ = false;
     return std::move(events_);
   }
-  void add(Event e) {
+  void add(Event&& e) {
     std::lock_guard lock(mutex_);
     if (events_.size() < kMost) events_.push_back(std::move(e));
   }

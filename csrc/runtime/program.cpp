@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 namespace hb {
 
@@ -37,6 +38,17 @@ int64_t plan(std::vector<Interval>& intervals) {
   return total;
 }
 
+/// What calls read that is not their own, in the order in which they do.
+std::vector<Storage*> inputs_of(const std::vector<Call>& calls) {
+  std::vector<Storage*> inputs;
+  std::unordered_set<Storage*> known;
+  for (const Call& call : calls)
+    for (const Call::Reference& r : call.references)
+      if (r.operand->role == Role::in && !r.storage->transient && known.insert(r.storage.get()).second)
+        inputs.push_back(r.storage.get());
+  return inputs;
+}
+
 }  // namespace
 
 Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs, std::shared_ptr<Memory> memory,
@@ -47,6 +59,7 @@ Status Program::create(std::vector<Call> calls, std::vector<StoragePtr> outputs,
   p->memory_ = std::move(memory);
   p->device_ = dispatcher.backend().gpu;
   for (const StoragePtr& s : p->outputs_) s->transient = false;
+  p->inputs_ = inputs_of(p->calls_);
 
   std::vector<Interval> intervals;
   std::unordered_map<Storage*, size_t> index;
@@ -101,6 +114,8 @@ Status Program::run(Dispatcher& dispatcher, const ActivityPtr& activity) {
   memory_->runs.fetch_add(1, std::memory_order_relaxed);
   if (Status s = resolve(dispatcher); !s.ok()) return s;
   for (const StoragePtr& s : outputs_) s->failure = nullptr;  // of a run that failed or was cancelled
+  for (const Storage* s : inputs_)
+    if (s->failure) return *s->failure;
   if (!device_) return run_calls(dispatcher, activity);
   dispatcher.mark_program();
   dispatcher.transfers().at_landing([self = shared_from_this()](const Status&) {});  // its graph is at work
@@ -108,29 +123,16 @@ Status Program::run(Dispatcher& dispatcher, const ActivityPtr& activity) {
   return dispatcher.profiling() ? run_calls(dispatcher, activity) : run_graph(dispatcher);
 }
 
-namespace {
-
-Status inputs_of(const Call& call) {
-  for (const Call::Reference& r : call.references)
-    if (r.storage->failure && r.operand->role == Role::in && !r.storage->transient) return *r.storage->failure;
-  return Status::success();
-}
-
-}  // namespace
-
 Status Program::run_calls(Dispatcher& dispatcher, const ActivityPtr& activity) {
   for (const Call& call : calls_) {
     if (activity && activity->cancelled.load(std::memory_order_relaxed))
       return Status::fail(Code::CANCELLED, "the work was cancelled");
-    if (Status s = inputs_of(call); !s.ok()) return s;
     if (Status s = device_ ? dispatcher.run(call, scratch_, workspace_) : dispatcher.run(call); !s.ok()) return s;
   }
   return Status::success();
 }
 
 Status Program::run_graph(Dispatcher& dispatcher) {
-  for (const Call& call : calls_)
-    if (Status s = inputs_of(call); !s.ok()) return s;
   if (!graph_) {
     if (Status s = capture(dispatcher); !s.ok()) return s;
   } else {

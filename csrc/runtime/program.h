@@ -35,6 +35,7 @@ class Program : public std::enable_shared_from_this<Program> {
 
   std::vector<Call> calls_;
   std::vector<StoragePtr> outputs_;
+  std::vector<Storage*> inputs_;  ///< that the calls hold: none may have failed
   std::shared_ptr<JobTime> time_ = std::make_shared<JobTime>(0);
   std::shared_ptr<Memory> memory_;
   void* arena_ = nullptr;
