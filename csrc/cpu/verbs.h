@@ -46,7 +46,7 @@ constexpr int kAttentionRows = 32;
 
 /// Query rows that share keys and values, up to kAttentionRows.
 struct AttentionRows {
-  float* q;                 ///< [rows, d]; scaled in place
+  float* q;                 ///< [rows, d]; may be scaled in place
   const uint16_t* q_pairs;  ///< with bf16 tiles: q as bf16 [rows, d rounded up to even], zeros at the end
   int rows;
   int64_t d;

@@ -56,6 +56,12 @@ constexpr Contract on_cpu_only(Contract c, const char* reason) {
   return c;
 }
 
+/// Says that an op's cost counts the live rows itself.
+constexpr Contract costing_live_rows(Contract c) {
+  c.costs_live_rows = true;
+  return c;
+}
+
 /// Sets an Out operand's dims from a rule.
 template <class... D>
 void set_dims(TensorView& t, D... dims) {

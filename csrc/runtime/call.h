@@ -1,7 +1,6 @@
 #pragma once
 #include <cstring>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +18,34 @@ struct Tensor {
   int64_t offset = 0;  ///< bytes
 };
 
+/// What an op costs: bytes, and the flops of the rows that are live now (weights move however many there are). Reads
+/// the operands of integers, nothing else, where the host can.
+class LiveCost {
+ public:
+  explicit LiveCost(const Contract* contract) : contract_(contract) {
+    if (!contract->live_dim || contract->costs_live_rows) return;
+    const size_t length = std::strlen(contract->live_dim);
+    for (size_t i = 0; i < contract->operand_count; ++i) {
+      const Operand& o = contract->operands[i];
+      if (!std::strcmp(o.name, "rows")) rows_ = &o;
+      if (!counted_ && !std::strncmp(o.dims, contract->live_dim, length) && (o.dims[length] == ' ' || !o.dims[length]))
+        counted_ = &o;
+    }
+  }
+  Cost of(const void* args) const {
+    const Cost cost = contract_->cost(args);
+    if (!rows_ || !counted_ || !view_of(args, *rows_)) return cost;
+    const int64_t n = view_of(args, *counted_).dims[0];
+    if (n <= 0) return cost;
+    const double share = static_cast<double>(live_rows(view_of(args, *rows_), n)) / static_cast<double>(n);
+    return {cost.flops * share, cost.bytes};
+  }
+
+ private:
+  const Contract* contract_;
+  const Operand *rows_ = nullptr, *counted_ = nullptr;  ///< of the live dim
+};
+
 /// One checked op with everything that it needs to run later.
 class Call {
  public:
@@ -28,16 +55,8 @@ class Call {
     int64_t offset;
   };
 
-  explicit Call(Op op) : op(op), contract(kContracts[static_cast<int>(op)]), args_((contract->struct_bytes + 7) / 8) {
-    if (!contract->live_dim) return;
-    const size_t length = std::strlen(contract->live_dim);
-    for (size_t i = 0; i < contract->operand_count; ++i) {
-      const Operand& o = contract->operands[i];
-      if (!std::strcmp(o.name, "rows")) rows_ = &o;
-      if (!counted_ && !std::strncmp(o.dims, contract->live_dim, length) && (o.dims[length] == ' ' || !o.dims[length]))
-        counted_ = &o;
-    }
-  }
+  explicit Call(Op op)
+      : op(op), contract(kContracts[static_cast<int>(op)]), args_((contract->struct_bytes + 7) / 8), cost_(contract) {}
 
   void* args() { return args_.data(); }
   const void* args() const { return args_.data(); }
@@ -52,17 +71,8 @@ class Call {
     return Status::success();
   }
 
-  /// Bytes, and the flops of the rows that are live now (weights move however many there are). Reads the count of rows,
-  /// so only where the host can. Executor only.
-  Cost live_cost() const {
-    if (!cost_) cost_ = contract->cost(args());
-    const Cost& cost = *cost_;
-    if (!rows_ || !counted_ || !view_of(args(), *rows_)) return cost;
-    const int64_t n = view_of(args(), *counted_).dims[0];
-    if (n <= 0) return cost;
-    const double share = static_cast<double>(live_rows(view_of(args(), *rows_), n)) / static_cast<double>(n);
-    return {cost.flops * share, cost.bytes};
-  }
+  const LiveCost& cost() const { return cost_; }
+  std::vector<uint64_t> copy_of_args() const { return args_; }
 
   Op op;
   const Contract* contract;
@@ -73,8 +83,7 @@ class Call {
 
  private:
   std::vector<uint64_t> args_;
-  const Operand *rows_ = nullptr, *counted_ = nullptr;  ///< of the live dim
-  mutable std::optional<Cost> cost_;                    ///< of all rows, from the first run on
+  LiveCost cost_;
 };
 
 }  // namespace hb

@@ -52,8 +52,11 @@ void Dispatcher::close() {
 Dispatcher::Issued Dispatcher::end_job() {
   Issued issued = std::exchange(issued_, {});
   issued.ring_bytes = device_ring_ ? device_ring_->take_reserved() : 0;
+  if (times_)  // behind the copies that it needs
+    transfers_.at_landing([this, times = std::exchange(times_, nullptr)](const Status& s) {
+      if (s.ok()) landed_ops_ = times->land(*profiler_, landed_until_);
+    });
   issued.landings = transfers_.take_landings();
-  times_ = nullptr;
   return issued;
 }
 
@@ -107,7 +110,7 @@ Status Dispatcher::run(const Call& call, void* scratch, size_t scratch_bytes) {
 
 Status Dispatcher::run_here(const Call& call, void* scratch, size_t scratch_bytes) {
   const Kernel* kernel = backend_.kernel(call.op);
-  const Cost cost = call.live_cost();
+  const Cost cost = call.cost().of(call.args());
   const bool small = is_small(cost);
   OpContext cx;
   cx.parallel = small ? static_cast<Parallel*>(&serial_) : &pool_;
@@ -140,39 +143,8 @@ Status Dispatcher::launch(void* graph) {
   return backend_.gpu->call(backend_.gpu->api().launch_graph, graph);
 }
 
-/// The ops of one profiled job on a device, with a fence before the first and behind each.
-class DeviceTimes {
- public:
-  explicit DeviceTimes(const Device& device) : device_(device) {}
-  Status mark() {
-    fences_.emplace_back(device_);
-    return fences_.back().record();
-  }
-  bool empty() const { return fences_.empty(); }
-  void add(Profiler::Event event) { events_.push_back(std::move(event)); }
-  /// The device's clock is another one: the last op ended about when its job has landed. That is known some
-  /// microseconds late, more or less by job; `after` is the end of the job before, which no op of this one comes
-  /// before.
-  Dispatcher::Span land(Profiler& profiler, int64_t after) {
-    if (events_.empty()) return {};
-    const int64_t duration = fences_.back().since(fences_.front());
-    const int64_t start = std::max(now_ns() - duration, after);
-    for (size_t i = 0; i < events_.size(); ++i) {
-      events_[i].start = start + duration - fences_.back().since(fences_[i]);
-      events_[i].end = start + duration - fences_.back().since(fences_[i + 1]);
-      profiler.add(std::move(events_[i]));
-    }
-    return {start, start + duration};
-  }
-
- private:
-  const Device& device_;
-  std::vector<Fence> fences_;
-  std::vector<Profiler::Event> events_;
-};
-
-Dispatcher::Span Dispatcher::landed(int64_t queued) {
-  const Span ops = std::exchange(landed_ops_, {});
+DeviceTimes::Span Dispatcher::landed(int64_t queued) {
+  const DeviceTimes::Span ops = std::exchange(landed_ops_, {});
   const bool none = ops.end == 0;
   int64_t start = std::max(queued, landed_until_);
   if (!none) start = std::min(start, ops.start);
@@ -183,19 +155,13 @@ Dispatcher::Span Dispatcher::landed(int64_t queued) {
 Status Dispatcher::run_there(const Call& call, void* scratch, size_t scratch_bytes) {
   const Device& device = *backend_.gpu;
   const bool profiled = profiler_->on() && !capturing_;
-  if (profiled && !times_) {
-    times_ = std::make_shared<DeviceTimes>(device);
-    transfers_.at_landing([this, times = times_](const Status& s) {
-      if (s.ok()) landed_ops_ = times->land(*profiler_, landed_until_);
-    });
-    if (Status s = times_->mark(); !s.ok()) return s;
+  if (profiled) {
+    if (!times_) times_ = std::make_shared<DeviceTimes>(device);
+    if (Status s = times_->begin(call, transfers_); !s.ok()) return s;
   }
   const Status status =
       device.call(device.api().run, static_cast<int32_t>(call.op), call.args(), scratch, scratch_bytes);
-  if (!profiled || !times_ || !status.ok()) return status;
-  const Cost cost = call.contract->cost(call.args());
-  times_->add({static_cast<int>(call.op), 0, 0, cost.flops, cost.bytes, 1, call.shape, call.range, nullptr});
-  return times_->mark();
+  return profiled && status.ok() ? times_->end(call) : status;
 }
 
 }  // namespace hb

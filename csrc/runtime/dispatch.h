@@ -1,13 +1,12 @@
 #pragma once
 #include "runtime/call.h"
 #include "runtime/device_ring.h"
+#include "runtime/device_times.h"
 #include "runtime/pool.h"
 #include "runtime/profiler.h"
 #include "runtime/registry.h"
 
 namespace hb {
-
-class DeviceTimes;
 
 /// The one door to kernels. One per executor thread; binds backend, threads, scratch, ring, memory and profiler.
 class Dispatcher {
@@ -45,10 +44,7 @@ class Dispatcher {
   void mark_program() { issued_.program = true; }
   /// When a device was at the profiled job that has just landed, by the clock of the host; no two overlap. `queued`:
   /// when the executor began with it. Of the thread that lands jobs.
-  struct Span {
-    int64_t start = 0, end = 0;
-  };
-  Span landed(int64_t queued);
+  DeviceTimes::Span landed(int64_t queued);
   /// What the job that was just queued on a device needs at its landing. Executor only.
   struct Issued {
     bool program = false;
@@ -84,7 +80,7 @@ class Dispatcher {
   Issued issued_;
   bool capturing_ = false;
   std::shared_ptr<DeviceTimes> times_;  ///< of the job at hand, while profiled
-  Span landed_ops_;                     ///< of the job that is landing; empty: none were profiled
+  DeviceTimes::Span landed_ops_;        ///< of the job that is landing; empty: none were profiled
   int64_t landed_until_ = 0;            ///< end of the last one that has landed
   std::atomic<bool> stopped_{false};
 };

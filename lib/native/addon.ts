@@ -234,7 +234,7 @@ export interface NativeContext {
    * for, for some 20 us.
    */
   lookOut(ticket: number, records: boolean, patient: boolean): number;
-  /** Resolves when that is no longer far. */
+  /** Resolves when that is no longer far; undefined if it is not. */
   approach(ticket: number, records: boolean): Promise<void> | undefined;
   receive(): NativeRecord[];
   /** Flags since the last call; throws the first failure of the activity, or without one of jobs that had none. */

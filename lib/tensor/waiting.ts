@@ -6,8 +6,8 @@ const IDLE_TURN_MS = 0.005;
 const QUIET_MS = 0.2;
 
 /**
- * Who is told is told by the event loop, so others mostly had their turns. But the loop may tell many things in one turn; after so long
- * it gets one of its own. One costs some 40 us where the work has emptied the caches: as much as all else that follows its end.
+ * Who is told of what was far is mostly told by the event loop, so that others had their turns. But it may tell many things in one turn;
+ * after so long there is one of its own. One costs some 40 us where the work has emptied the caches: as much as all else that follows its end.
  */
 const TOLD_MS = 10;
 

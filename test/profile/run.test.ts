@@ -189,6 +189,76 @@ describe('costs', () => {
     await cx.dispose();
   });
 
+  test('of every op on a device, whose memory the host cannot read: as on the cpu', { timeout: 60_000 }, async () => {
+    const [cpu, device] = [
+      await Context.create({ device: 'cpu', threads: 1 }),
+      await Context.create({ device: 'simt', simt: { guarded: true } }),
+    ];
+    const refused: string[] = [];
+    let compared = 0;
+    for (const { op, cases } of await allCases()) {
+      const inputs = (cases.find(({ tags }) => tags.includes('small')) ?? cases[0])?.build(seeded(3));
+      if (!inputs) continue;
+      const attributes = op === 'emit' ? { ...inputs.attributes, channel: 0 } : inputs.attributes;
+      const [wanted, got] = await Promise.all(
+        [cpu, device].map(async (cx) => {
+          cx.profileStart();
+          try {
+            cx.scope(() => void cx.call(op, uploadAll(cx, inputs), attributes));
+          } catch (error) {
+            if (cx === cpu || (error as { code?: string }).code !== 'NOT_SUPPORTED') throw error;
+            refused.push(op);
+          }
+          await cx.sync();
+          return cx.profileStop().flatMap((event) => (event.op === op ? [[event.flops, event.bytes]] : []));
+        }),
+      );
+      if (refused.includes(op)) continue;
+      expect(got, op).toEqual(wanted);
+      compared++;
+    }
+    console.log(`${compared} ops; not on a device: ${refused.join(', ') || 'none'}`);
+    expect(compared).toBeGreaterThan(30);
+    await Promise.all([cpu.dispose(), device.dispose()]);
+  });
+
+  test('of a replayed program, by what its operands hold then', async () => {
+    for (const options of [{ device: 'cpu', threads: 1 } as const, { device: 'simt' } as const]) {
+      const cx = await Context.create(options);
+      const [slots, width] = [3 * 64, 32];
+      const cache = () => cx.zeros('f32', [3, 1, 64, width]);
+      const q = cx.zeros('f32', [2, 1, width]);
+      const visible = cx.tensor('i32', [2], [1, 1]);
+      const rows = cx.tensor('i32', [1], [0]);
+      const operands = {
+        q,
+        k_cache: cx.zeros('f32', [3, 1, width, 64]),
+        v_cache: cache(),
+        page_table: cx.tensor('i32', [1, 3], [0, 1, 2]),
+        seq: cx.tensor('i32', [2], [0, 0]),
+        visible,
+        rows,
+      };
+      const program = cx.record(() => cx.call('paged_attention', operands, { scale: 1 }));
+      cx.profileStart();
+      for (const [live, seen] of [
+        [0, 1],
+        [2, 1],
+        [2, slots],
+        [1, 7],
+      ] as const) {
+        rows.write([live]);
+        visible.write([seen, seen]);
+        program.run();
+      }
+      await cx.sync();
+      const flops = cx.profileStop().flatMap((event) => (event.op === 'paged_attention' ? [event.flops] : []));
+      // 4 a slot and a column
+      expect(flops, options.device).toEqual([0, 2 * 4 * width, 2 * 4 * slots * width, 4 * 7 * width]);
+      await cx.dispose();
+    }
+  });
+
   test('of a linear, by its shapes', async () => {
     const { events } = await profileOf(() => ask(2));
     const linears = events.filter(({ op }) => op === 'linear');
@@ -216,7 +286,7 @@ describe('costs', () => {
 });
 
 test('a device: by its own clock, jobs one after the other', async () => {
-  const cx = await Context.create({ device: 'simt', simt: { guarded: false } });
+  const cx = await Context.create({ device: 'simt', simt: { guarded: true } });
   const weight = cx.tensor('f32', [40], new Float32Array(40).fill(1));
   const x = cx.tensor('f32', [3, 40], new Float32Array(120).fill(2));
   const program = cx.record(() => {

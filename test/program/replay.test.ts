@@ -234,3 +234,38 @@ describe('the bundled model', () => {
     await bagel.dispose();
   });
 });
+
+test.each(['cpu', 'simt'] as const)(
+  'nothing of a program runs when what it reads is not to be trusted: %s',
+  async (device) => {
+    await using cx = await Context.create({ device });
+    const cancelled = new Activity();
+    cancelled.cancel();
+    const weight = cx.tensor('f32', [4], [1, 1, 1, 1]);
+    const count = cx.tensor('i32', [1], [5]);
+    const x = cx.within(cancelled, () => cx.tensor('f32', [1, 4], [3, 3, 3, 3]));
+    expect(await codeOf(cx.sync(cancelled))).toBe('CANCELLED');
+    const program = cx.record(() => {
+      ops.increment(cx, { x: count });
+      return ops.rmsNorm(cx, { x, weight }).out;
+    });
+    program.run();
+    expect(await codeOf(program.outputs.data())).toBe('CANCELLED');
+    expect(await codeOf(cx.sync())).toBe('CANCELLED');
+    expect([...(await count.data())]).toEqual([5]);
+    x.write([3, 3, 3, 3]);
+    program.run();
+    expect(Array.from(await program.outputs.data(), Math.round)).toEqual([1, 1, 1, 1]);
+    expect([...(await count.data())]).toEqual([6]);
+  },
+);
+
+/** The code of what a promise rejects with; undefined if it does not. */
+async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
+  try {
+    await promise;
+    return undefined;
+  } catch (error) {
+    return (error as { code?: string }).code;
+  }
+}

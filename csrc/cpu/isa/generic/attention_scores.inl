@@ -1,6 +1,6 @@
 // First product of attention: scores of rows with tiles of 64 keys, and the largest of each row. A score is one chain over the head
-// dim, of its pairs where bf16 is multiplied in pairs. It is scaled for weights that are powers of 2: queries are, or where the chain
-// needs them as they were, its result.
+// dim, of its pairs where bf16 is multiplied in pairs. It is scaled so that weights are 2 to its power: by way of the queries, or
+// where the chain multiplies pairs, at its end.
 
 /// A tile of keys as a block of rows takes it.
 template <class T>
@@ -77,7 +77,7 @@ static void attend_scores_dot(const AttentionRows& a, int first, const Attention
 }
 #endif
 
-/// Makes the scores of queries those that weights are powers of.
+/// Scales queries so that weights are 2 to the power of their scores.
 template <class T>
 static void scale_queries(const AttentionRows& a) {
 #ifdef HB_DOT_PAIRS
