@@ -56,9 +56,9 @@ constexpr Contract on_cpu_only(Contract c, const char* reason) {
   return c;
 }
 
-/// Says that an op's cost counts the live rows itself.
-constexpr Contract costing_live_rows(Contract c) {
-  c.costs_live_rows = true;
+/// Says that an op's cost depends on what its operands hold.
+constexpr Contract costing_data(Contract c) {
+  c.costs_data = true;
   return c;
 }
 

@@ -47,11 +47,11 @@ inline Cost kv_commit_cost(const void* args) {
                  static_cast<double>(bytes_of(a.k_cache.dtype))};
 }
 
-inline constexpr Contract kv_commit_contract = contract<KvCommit>(
+inline constexpr Contract kv_commit_contract = costing_data(contract<KvCommit>(
     "kv_commit", "Moves the keys and values of accepted tree nodes to where plain decoding would have put them.",
     "base = slots - accepted; j = 1 .. accepted - 1 in order: cache[base + j] = cache[base + path[j]] in every layer. "
     "path[j] >= j, so no later source is overwritten; an entry that is not, or lies outside the pages, is skipped and "
     "flagged",
-    kv_commit_operands, kv_commit_attributes, kv_commit_rules, kv_commit_cost);
+    kv_commit_operands, kv_commit_attributes, kv_commit_rules, kv_commit_cost));
 
 }  // namespace hb

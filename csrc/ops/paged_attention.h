@@ -63,7 +63,7 @@ inline Cost paged_attention_cost(const void* args) {
               bytes_of(a.q) + bytes_of(a.out)};
 }
 
-inline constexpr Contract paged_attention_contract = costing_live_rows(contract<PagedAttention>(
+inline constexpr Contract paged_attention_contract = costing_data(contract<PagedAttention>(
     "paged_attention",
     "Attention of a ragged batch of rows over the paged cache: causal, full, or masked by tree ancestors.",
     "out = softmax(scale * q K^T) V over the visible slots in slot order; exact row maximum, one f32 FMA chain per "

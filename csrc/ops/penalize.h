@@ -44,7 +44,7 @@ inline Cost penalize_cost(const void* args) {
   return {0, n * 12 * static_cast<double>(a.history.dims[1])};
 }
 
-inline constexpr Contract penalize_contract = costing_live_rows(contract<Penalize>(
+inline constexpr Contract penalize_contract = costing_data(contract<Penalize>(
     "penalize",
     "Repetition penalty: tokens that the answer already holds, on the row's own path too, become less likely.",
     "for every distinct token of the history and of the row's path below the root: logit = logit > 0 ? logit / penalty "

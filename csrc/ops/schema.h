@@ -54,12 +54,12 @@ struct Contract {
   /// Called when names are bound, dtypes checked and Out dims that names determine are set: sets what names cannot say
   /// (dims of Out operands) and checks what names cannot check. May be null.
   Status (*rules)(void* args);
-  /// May read operands of i32, nothing else: of an op on a device they alone are copied for it.
+  /// Of all rows, by dims alone, unless `costs_data` says otherwise.
   Cost (*cost)(const void* args);
   /// The live dim: rows at or beyond the count in operand `rows` are neither read nor written. Null when there is none.
   const char* live_dim;
-  /// `cost` counts the live rows itself; else its flops are those of all rows.
-  bool costs_live_rows = false;
+  /// `cost` reads what operands of i32 hold, and counts the live rows itself. On a device they are copied for it.
+  bool costs_data = false;
   /// Why no other backend will have it, or null: every backend should. docs/ops.md prints it.
   const char* cpu_only = nullptr;
 };

@@ -1,6 +1,7 @@
 #pragma once
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,11 @@ struct Tensor {
 };
 
 /// What an op costs: bytes, and the flops of the rows that are live now (weights move however many there are). Reads
-/// the operands of integers, nothing else, where the host can.
+/// operands of integers, those that reads() names, where the host can. One thread at a time.
 class LiveCost {
  public:
   explicit LiveCost(const Contract* contract) : contract_(contract) {
-    if (!contract->live_dim || contract->costs_live_rows) return;
+    if (!contract->live_dim || contract->costs_data) return;
     const size_t length = std::strlen(contract->live_dim);
     for (size_t i = 0; i < contract->operand_count; ++i) {
       const Operand& o = contract->operands[i];
@@ -32,18 +33,24 @@ class LiveCost {
         counted_ = &o;
     }
   }
+  bool reads(const Operand& operand, const TensorView& view) const {
+    return view && operand.role != Role::out && view.dtype == DType::i32 &&
+           (contract_->costs_data || &operand == rows_);
+  }
   Cost of(const void* args) const {
-    const Cost cost = contract_->cost(args);
-    if (!rows_ || !counted_ || !view_of(args, *rows_)) return cost;
+    if (contract_->costs_data) return contract_->cost(args);
+    if (!all_rows_) all_rows_ = contract_->cost(args);
+    if (!rows_ || !counted_ || !view_of(args, *rows_)) return *all_rows_;
     const int64_t n = view_of(args, *counted_).dims[0];
-    if (n <= 0) return cost;
+    if (n <= 0) return *all_rows_;
     const double share = static_cast<double>(live_rows(view_of(args, *rows_), n)) / static_cast<double>(n);
-    return {cost.flops * share, cost.bytes};
+    return {all_rows_->flops * share, all_rows_->bytes};
   }
 
  private:
   const Contract* contract_;
   const Operand *rows_ = nullptr, *counted_ = nullptr;  ///< of the live dim
+  mutable std::optional<Cost> all_rows_;
 };
 
 /// One checked op with everything that it needs to run later.

@@ -27,7 +27,7 @@ Status DeviceTimes::begin(const Call& call, Transfers& transfers) {
     const Operand& operand = call.contract->operands[i];
     const TensorView& there = view_of(call.args(), operand);
     view_of(noted->args.data(), operand).data = nullptr;
-    if (!there || operand.role == Role::out || there.dtype != DType::i32) continue;
+    if (!noted->cost.reads(operand, there)) continue;
     copied = true;
     transfers.read(there.data, there.elements() * 4, [noted, i, &operand](const Status& status, const void* data) {
       TensorView& here = view_of(noted->args.data(), operand);
