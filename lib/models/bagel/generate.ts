@@ -235,6 +235,7 @@ export async function* decode(
     });
     for await (const results of rounds) {
       for (const round of results) {
+        throwIfAborted(signal); // by who has just read a piece: the others that came with it are not wanted
         const piece = generation.take(round);
         if (piece) yield piece;
       }
