@@ -91,8 +91,8 @@ export async function rowsGate(cx: Context, roofline: MachineRoofline, freeBytes
       'linear bf16 3584 x 3584, time of 16 rows / time of 1 row',
       ratioOfMedians(b, a),
       Math.max(ROWS_LIMIT, (MANY_ROWS_LIMIT.flops * byFlops) / row),
-      `${us(rows)} / ${us(row)}, ${us(byFlops)} of 16 rows by flops, ${ROWS_ROUNDS} rounds in turns over ${rotation.copies} weights of each, ` +
-        `${Math.round(rotation.bytes / 2 ** 20)} MB`,
+      `${us(rows)} / ${us(row)}, ${us(byFlops)} of 16 rows by flops, ${ROWS_ROUNDS} rounds in turns ` +
+        `over ${rotation.copies} weights of each, ${Math.round(rotation.bytes / 2 ** 20)} MB`,
     );
   } finally {
     one.dispose();

@@ -7,7 +7,7 @@ const QUIET_MS = 0.2;
 
 /**
  * Who is told of what was far is mostly told by the event loop, so that others had their turns. But it may tell many things in one turn;
- * after so long there is one of its own. One costs some 40 us where the work has emptied the caches: as much as all else that follows its end.
+ * after so long there is one of its own. One costs some 40 us where the work has emptied the caches: as much as all else behind its end.
  */
 const TOLD_MS = 10;
 

@@ -226,14 +226,12 @@ describe('costs', () => {
     for (const options of [{ device: 'cpu', threads: 1 } as const, { device: 'simt' } as const]) {
       const cx = await Context.create(options);
       const [slots, width] = [3 * 64, 32];
-      const cache = () => cx.zeros('f32', [3, 1, 64, width]);
-      const q = cx.zeros('f32', [2, 1, width]);
       const visible = cx.tensor('i32', [2], [1, 1]);
       const rows = cx.tensor('i32', [1], [0]);
       const operands = {
-        q,
+        q: cx.zeros('f32', [2, 1, width]),
         k_cache: cx.zeros('f32', [3, 1, width, 64]),
-        v_cache: cache(),
+        v_cache: cx.zeros('f32', [3, 1, 64, width]),
         page_table: cx.tensor('i32', [1, 3], [0, 1, 2]),
         seq: cx.tensor('i32', [2], [0, 0]),
         visible,

@@ -7,6 +7,7 @@ import { BatchDecoder } from '../../lib/speculative/decode.js';
 import { Activity, Context } from '../../lib/tensor/context.js';
 import type { Tensor } from '../../lib/tensor/tensor.js';
 import { seeded } from '../kit/cases.js';
+import { failureCode } from '../kit/failure.js';
 
 const N = 16;
 const D = 24;
@@ -244,14 +245,14 @@ test.each(['cpu', 'simt'] as const)(
     const weight = cx.tensor('f32', [4], [1, 1, 1, 1]);
     const count = cx.tensor('i32', [1], [5]);
     const x = cx.within(cancelled, () => cx.tensor('f32', [1, 4], [3, 3, 3, 3]));
-    expect(await codeOf(cx.sync(cancelled))).toBe('CANCELLED');
+    expect(await failureCode(() => cx.sync(cancelled))).toBe('CANCELLED');
     const program = cx.record(() => {
       ops.increment(cx, { x: count });
       return ops.rmsNorm(cx, { x, weight }).out;
     });
     program.run();
-    expect(await codeOf(program.outputs.data())).toBe('CANCELLED');
-    expect(await codeOf(cx.sync())).toBe('CANCELLED');
+    expect(await failureCode(() => program.outputs.data())).toBe('CANCELLED');
+    expect(await failureCode(() => cx.sync())).toBe('CANCELLED');
     expect([...(await count.data())]).toEqual([5]);
     x.write([3, 3, 3, 3]);
     program.run();
@@ -259,13 +260,3 @@ test.each(['cpu', 'simt'] as const)(
     expect([...(await count.data())]).toEqual([6]);
   },
 );
-
-/** The code of what a promise rejects with; undefined if it does not. */
-async function codeOf(promise: Promise<unknown>): Promise<string | undefined> {
-  try {
-    await promise;
-    return undefined;
-  } catch (error) {
-    return (error as { code?: string }).code;
-  }
-}
